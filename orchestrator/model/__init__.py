@@ -1,0 +1,1 @@
+"""Networks: layers, graphs, shapes, and the exact arithmetic every board must reproduce."""
