@@ -1,0 +1,111 @@
+"""The networks a configuration can name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Protocol
+
+from orchestrator.errors import ArgumentError, ConfigError
+from orchestrator.model.graph import Graph
+from orchestrator.model.resnet import (
+    IMAGENET_DEPTHS,
+    NormOptions,
+    cifar_resnet,
+    digits_resnet,
+    imagenet_resnet,
+)
+
+
+class NetworkOptions(Protocol):
+    """What a network needs from the `model` section of a configuration."""
+
+    @property
+    def name(self) -> str:
+        """One of `NETWORKS`."""
+
+    @property
+    def image_size(self) -> int:
+        """Height and width of an image."""
+
+    @property
+    def channels(self) -> int:
+        """Channels of an image."""
+
+    @property
+    def zero_init_last_gamma(self) -> bool:
+        """Whether the last gamma of each residual block starts at 0."""
+
+    @property
+    def batch_norm(self) -> bool:
+        """Whether VGG has batch norm."""
+
+    @property
+    def dropout(self) -> Fraction:
+        """Dropout rate of VGG and AlexNet."""
+
+    @property
+    def hidden(self) -> tuple[int, ...]:
+        """Widths of the hidden layers of an MLP."""
+
+    @property
+    def bn_momentum(self) -> Fraction:
+        """Share of a new step in the running statistics."""
+
+    @property
+    def bn_epsilon(self) -> Fraction:
+        """Added to the variance."""
+
+
+Builder = Callable[[NetworkOptions, int], Graph]
+
+
+def _image(model: NetworkOptions) -> tuple[int, int, int]:
+    return model.image_size, model.image_size, model.channels
+
+
+def _norm(model: NetworkOptions) -> NormOptions:
+    return NormOptions(
+        momentum=model.bn_momentum,
+        epsilon=model.bn_epsilon,
+        zero_last_gamma=model.zero_init_last_gamma,
+    )
+
+
+def _imagenet(depth: int) -> Builder:
+    return lambda model, classes: imagenet_resnet(depth, _image(model), classes, _norm(model))
+
+
+def _cifar(depth: int, bottleneck: bool) -> Builder:
+    return lambda model, classes: cifar_resnet(
+        depth, _image(model), classes, _norm(model), bottleneck=bottleneck
+    )
+
+
+_BUILDERS: dict[str, Builder] = {
+    **{f"resnet{depth}": _imagenet(depth) for depth in IMAGENET_DEPTHS},
+    **{f"resnet{depth}": _cifar(depth, False) for depth in (8, 20, 32, 44, 56)},
+    "resnet29_bottleneck": _cifar(29, True),
+    "digits_resnet": lambda model, classes: digits_resnet(_image(model), classes, _norm(model)),
+}
+
+NETWORKS: tuple[str, ...] = tuple(_BUILDERS)
+"""Names that `model.name` may have."""
+
+
+def build_network(model: NetworkOptions, classes: int) -> Graph:
+    """Return the network `model.name` for `classes` classes.
+
+    Raises
+    ------
+    ConfigError
+        If the name is unknown, or the image size does not suit the network.
+    """
+    if model.name not in _BUILDERS:
+        raise ConfigError(
+            f"model.name: there is no network {model.name!r}; known are {', '.join(NETWORKS)}"
+        )
+    try:
+        return _BUILDERS[model.name](model, classes)
+    except ArgumentError as error:
+        raise ConfigError(f"model: {model.name} cannot be built: {error}") from None
