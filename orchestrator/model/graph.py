@@ -1,7 +1,8 @@
 """A network as a value: nodes in order, with their parameters, buffers and costs.
 
-Nodes stand in the order in which they were created, which is a topological order: every input of a node comes
-before it. The same building code always gives the same order, so everything derived from it is deterministic.
+Nodes stand in the order in which they were created, which is a topological order: every input of a
+node comes before it. The same building code always gives the same order, so everything derived from
+it is deterministic.
 """
 
 from __future__ import annotations
@@ -14,17 +15,8 @@ from typing import Literal
 
 from orchestrator.errors import ArgumentError
 from orchestrator.model.distributions import Distribution
-from orchestrator.model.layers import (
-    BatchNorm,
-    Conv2D,
-    Dense,
-    Input,
-    InputLayer,
-    Layer,
-    Node,
-    Shape,
-    Tensor,
-)
+from orchestrator.model.layers import BatchNorm, Conv2D, Dense
+from orchestrator.model.symbolic import Input, InputLayer, Layer, Node, Shape, Tensor
 
 __all__ = ["Buffer", "Graph", "Node", "Parameter", "build_graph", "sequential"]
 
@@ -46,7 +38,8 @@ class Parameter:
     node
         Name of the node it belongs to.
     fan_in, fan_out
-        Products in a sum of the node's forward and backward pass: R * S * C and R * S * K; 1 for gamma and beta.
+        Products in a sum of the node's forward and backward pass: R * S * C and R * S * K;
+        1 for gamma and beta.
     """
 
     name: str
@@ -64,7 +57,7 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Buffer:
-    """One running statistic of a batch norm, [C]; name = node name + '.running_mean' or '.running_var'."""
+    """One running statistic of a batch norm, [C]: node name + '.running_mean' or '.running_var'."""
 
     name: str
     shape: Shape
@@ -170,7 +163,7 @@ class Graph:
 
     @property
     def macs(self) -> int:
-        """Multiply-accumulates of a forward pass for one image; convolutions and dense layers only."""
+        """Multiply-accumulates of a forward pass for one image; only those with weights."""
         return sum(self.node_macs(node) for node in self.nodes)
 
     @cached_property
@@ -240,7 +233,8 @@ def _check_node(node: Node, known: dict[str, Node]) -> None:
         )
     if len(node.inputs) != node.layer.arity:
         raise ArgumentError(
-            f"graph: node {node.name!r} takes {node.layer.arity} input(s), it has {len(node.inputs)}"
+            f"graph: node {node.name!r} takes {node.layer.arity} input(s), "
+            f"it has {len(node.inputs)}"
         )
     shape = node.layer.output_shape(node.name, tuple(known[name].shape for name in node.inputs))
     if shape != node.shape:

@@ -1,166 +1,43 @@
-"""Layers as values, and symbolic tensors that record a network while it is written down.
-
-A layer is a frozen description (sizes, strides, rates). Calling it on a symbolic `Tensor` adds one node to the
-network under construction and returns the tensor of its output, as in Keras:
+"""The layers a network is made of, as frozen values.
 
 >>> x = Input((8, 8, 1))
->>> y = Dense(10, name="fc")(GlobalAvgPool()(ReLU()(Conv2D(16, 3, padding=1, name="conv1")(x))))
->>> y.shape
+>>> y = ReLU()(Conv2D(16, 3, padding=1, name="conv1")(x))
+>>> Dense(10, name="fc")(GlobalAvgPool()(y)).shape
 (10,)
-
-Shapes carry no batch axis: an image or feature map is (H, W, C), a vector (C,).
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 from math import prod
 from typing import ClassVar
 
 from orchestrator.errors import ArgumentError
 from orchestrator.model.distributions import Distribution, HeNormal
+from orchestrator.model.symbolic import Input, InputLayer, Layer, Node, Shape, Tensor, is_int
 
-Shape = tuple[int, ...]
+__all__ = [
+    "Add",
+    "AvgPool2D",
+    "BatchNorm",
+    "Conv2D",
+    "Dense",
+    "Dropout",
+    "Flatten",
+    "GlobalAvgPool",
+    "Input",
+    "InputLayer",
+    "Layer",
+    "MaxPool2D",
+    "Node",
+    "ReLU",
+    "Shape",
+    "Tensor",
+]
 
 LONGEST_SUM = (2**42 - 1) // 4095**2
-"""Longest sum of products of two 13-bit mantissas that stays below 2^42 (docs/numerics.md, section 3)."""
-
-_NAME = re.compile(r"\w+(\.\w+)*", re.ASCII)
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """One layer of a network: its name, what it is, the names of its inputs, and its output's shape."""
-
-    name: str
-    layer: Layer
-    inputs: tuple[str, ...]
-    shape: Shape
-
-    @property
-    def elements(self) -> int:
-        """Number of values of the output for one image."""
-        return prod(self.shape)
-
-
-class Tensor:
-    """The symbolic output of a layer in a network under construction.
-
-    Attributes
-    ----------
-    recording
-        The nodes recorded so far, in order of creation; shared by all tensors that come from one `Input`.
-    name
-        Name of the node that makes this tensor.
-    shape
-        (H, W, C) or (C,), without the batch.
-    """
-
-    __slots__ = ("name", "recording", "shape")
-
-    def __init__(self, recording: dict[str, Node], name: str, shape: Shape) -> None:
-        self.recording = recording
-        self.name = name
-        self.shape = shape
-
-    def __repr__(self) -> str:
-        return f"Tensor({self.name!r}, shape={self.shape})"
-
-
-@dataclass(frozen=True, slots=True)
-class Layer:
-    """Base of all layers. Without a name, a call takes the next free one: 'conv2d', 'conv2d_1', ..."""
-
-    arity: ClassVar[int] = 1
-    name: str | None = field(default=None, kw_only=True)
-
-    def output_shape(self, name: str, inputs: tuple[Shape, ...]) -> Shape:
-        """Shape of the output for inputs of these shapes; `name` is for messages.
-
-        Raises
-        ------
-        ArgumentError
-            If the layer cannot take inputs of these shapes.
-        """
-        raise NotImplementedError
-
-    def parameter_shapes(self, inputs: tuple[Shape, ...]) -> dict[str, Shape]:
-        """Shapes of the trained tensors by suffix ('weight', 'bias'), in internal layout."""
-        return {}
-
-    def macs(self, inputs: tuple[Shape, ...], output: Shape) -> int:
-        """Multiply-accumulates of the forward pass for one image; only products with weights count."""
-        return 0
-
-    def __call__(self, *inputs: Tensor | Sequence[Tensor]) -> Tensor:
-        """Add this layer to the network that `inputs` belong to; `Add()([a, b])` and `Add()(a, b)` are the same.
-
-        Every call makes a node with weights of its own: sharing weights between two places is not supported.
-
-        Raises
-        ------
-        ArgumentError
-            If shapes or the number of inputs do not fit, a name is taken, or inputs belong to different networks.
-        """
-        tensors = _flat(inputs)
-        label = self.name or type(self).__name__
-        if len(tensors) != self.arity:
-            raise ArgumentError(
-                f"layer {label!r}: takes {self.arity} input(s), was called with {len(tensors)}"
-            )
-        recording = tensors[0].recording
-        if any(tensor.recording is not recording for tensor in tensors):
-            names = ", ".join(tensor.name for tensor in tensors)
-            raise ArgumentError(
-                f"layer {label!r}: its inputs {names} come from different Input() tensors; "
-                "a network has one input"
-            )
-        name = _node_name(self, recording)
-        shape = self.output_shape(name, tuple(tensor.shape for tensor in tensors))
-        recording[name] = Node(name, self, tuple(tensor.name for tensor in tensors), shape)
-        return Tensor(recording, name, shape)
-
-
-@dataclass(frozen=True, slots=True)
-class InputLayer(Layer):
-    """Where images enter: the layer of the first node of every graph. Made by `Input`."""
-
-    arity: ClassVar[int] = 0
-    shape: Shape
-
-    def output_shape(self, name: str, inputs: tuple[Shape, ...]) -> Shape:
-        """Return the shape the input was declared with."""
-        return self.shape
-
-
-def Input(shape: Sequence[int], name: str = "input") -> Tensor:  # noqa: N802
-    """Start a network: return the symbolic tensor of its images.
-
-    Parameters
-    ----------
-    shape
-        (H, W, C) of an image, or (C,) for vectors; every size at least 1.
-    name
-        Name of the input node.
-
-    Raises
-    ------
-    ArgumentError
-        If the shape or the name is not allowed.
-    """
-    sizes = tuple(shape)
-    if len(sizes) not in (1, 3) or any(not _is_int(size) or size < 1 for size in sizes):
-        raise ArgumentError(
-            f"Input: shape {sizes} is not allowed; give (H, W, C) or (C,) with sizes of 1 or more"
-        )
-    layer = InputLayer(sizes, name=name)
-    recording: dict[str, Node] = {}
-    node = _node_name(layer, recording)
-    recording[node] = Node(node, layer, (), sizes)
-    return Tensor(recording, node, sizes)
+"""Longest sum of products of two 13-bit mantissas below 2^42 (docs/numerics.md, section 3)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,9 +60,10 @@ class _Window(Layer):
 
 @dataclass(frozen=True, slots=True)
 class Conv2D(_Window):
-    """2-D convolution over (H, W, C); output (P, Q, filters), P = (H + 2 padding - R) // stride + 1.
+    """2-D convolution over (H, W, C).
 
-    Weights are [filters, R, S, C] (KRSC).
+    The output is (P, Q, filters), P = (H + 2 padding - R) // stride + 1; weights are
+    [filters, R, S, C] (KRSC).
 
     Parameters
     ----------
@@ -365,8 +243,8 @@ class _Pool(_Window):
         _check_window(self, (self.kernel, self.kernel), self.stride, self.padding)
         if 2 * self.padding > self.kernel:
             raise ArgumentError(
-                f"{_label(self)}: padding {self.padding} is more than half the kernel {self.kernel}; "
-                "some windows would hold padding only"
+                f"{_label(self)}: padding {self.padding} is more than half the kernel "
+                f"{self.kernel}; some windows would hold padding only"
             )
 
     def output_shape(self, name: str, inputs: tuple[Shape, ...]) -> Shape:
@@ -396,7 +274,7 @@ class GlobalAvgPool(Layer):
 
 @dataclass(frozen=True, slots=True)
 class Flatten(Layer):
-    """(H, W, C) becomes (H * W * C,) in that order; conversion to PyTorch's C, H, W order is in `naming`."""
+    """(H, W, C) becomes (H * W * C,) in that order; `naming` converts to PyTorch's C, H, W."""
 
     def output_shape(self, name: str, inputs: tuple[Shape, ...]) -> Shape:
         """Return (H * W * C,)."""
@@ -405,9 +283,9 @@ class Flatten(Layer):
 
 @dataclass(frozen=True, slots=True, init=False)
 class Dropout(Layer):
-    """Zero a share `rate` of the values in training and scale the others by 1 / (1 - rate); 0 <= rate < 1.
+    """Zero a share `rate` of the values in training, scale the others by 1 / (1 - rate).
 
-    A rate given as float or text is taken by its decimal notation, exactly.
+    0 <= rate < 1; a rate given as float or text is taken by its decimal notation, exactly.
     """
 
     rate: Fraction
@@ -425,45 +303,9 @@ class Dropout(Layer):
         return inputs[0]
 
 
-def _flat(inputs: tuple[Tensor | Sequence[Tensor], ...]) -> list[Tensor]:
-    tensors: list[Tensor] = []
-    for item in inputs:
-        tensors.extend([item] if isinstance(item, Tensor) else item)
-    for tensor in tensors:
-        if not isinstance(tensor, Tensor):
-            raise ArgumentError(
-                f"a layer is called on symbolic tensors, not on {type(tensor).__name__}; start with Input()"
-            )
-    return tensors
-
-
-def _node_name(layer: Layer, recording: dict[str, Node]) -> str:
-    if layer.name is None:
-        base = type(layer).__name__.lower()
-        name, count = base, 0
-        while name in recording:
-            count += 1
-            name = f"{base}_{count}"
-        return name
-    if not isinstance(layer.name, str) or not _NAME.fullmatch(layer.name):
-        raise ArgumentError(
-            f"layer name {layer.name!r} is not allowed; use letters, digits and _ in parts joined by dots"
-        )
-    if layer.name in recording:
-        raise ArgumentError(
-            f"layer name {layer.name!r} is used twice in this network; names must differ "
-            "(a layer called twice does not share its weights)"
-        )
-    return layer.name
-
-
 def _label(layer: Layer) -> str:
     kind = type(layer).__name__
     return f"layer {layer.name!r} ({kind})" if layer.name else kind
-
-
-def _is_int(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _pair(kernel: int | tuple[int, int]) -> tuple[int, int]:
@@ -479,19 +321,19 @@ def _exact(layer: Layer, key: str, value: Fraction | float | str) -> Fraction:
 
 def _check_sizes(layer: Layer, **sizes: int) -> None:
     for key, size in sizes.items():
-        if not _is_int(size) or size < 1:
+        if not is_int(size) or size < 1:
             raise ArgumentError(
                 f"{_label(layer)}: {key} {size!r} is not allowed; give an integer of 1 or more"
             )
 
 
 def _check_window(layer: Layer, window: tuple[int, int], stride: int, padding: int) -> None:
-    if len(window) != 2 or any(not _is_int(size) or size < 1 for size in window):
+    if len(window) != 2 or any(not is_int(size) or size < 1 for size in window):
         raise ArgumentError(
             f"{_label(layer)}: kernel {window} is not allowed; give sizes of 1 or more"
         )
     _check_sizes(layer, stride=stride)
-    if not _is_int(padding) or padding < 0:
+    if not is_int(padding) or padding < 0:
         raise ArgumentError(
             f"{_label(layer)}: padding {padding!r} is not allowed; give an integer of 0 or more"
         )

@@ -1,13 +1,15 @@
-"""Residual networks: ResNet-18 to -152 for ImageNet, those of CIFAR-10, and a small one for the digits.
+"""Residual networks: ResNet-18 to -152 for ImageNet, CIFAR's, and a small one for digits.
 
-All use batch norm after every convolution, projection shortcuts (a 1x1 convolution with batch norm, option B of the
-paper) wherever the shape changes, and no bias in convolutions. Module names are torchvision's.
+All use batch norm after every convolution, projection shortcuts (a 1x1 convolution with batch norm,
+option B of the paper) wherever the shape changes, and no bias in convolutions. Module names are
+torchvision's.
 
 References
 ----------
-He, Zhang, Ren, Sun: "Deep residual learning for image recognition", CVPR 2016: table 1 and section 3.4 (ImageNet),
-section 4.2 (CIFAR-10). Stride on the 3x3 convolution of a bottleneck ("v1.5"), zero start of the last gamma and the
-narrow start of the classifier (sd 0.01): Goyal et al., "Accurate, large minibatch SGD", 2017, section 5.1.
+He, Zhang, Ren, Sun: "Deep residual learning for image recognition", CVPR 2016: table 1 and section
+3.4 (ImageNet), section 4.2 (CIFAR-10). Stride on the 3x3 convolution of a bottleneck ("v1.5"), zero
+start of the last gamma and the narrow start of the classifier (sd 0.01): Goyal et al., "Accurate,
+large minibatch SGD", 2017, section 5.1.
 """
 
 from __future__ import annotations
@@ -45,7 +47,7 @@ _EXPANSION = 4
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NormOptions:
-    """Batch-norm settings of a whole network; `zero_last_gamma` starts each block as its shortcut."""
+    """Batch-norm settings of a network; `zero_last_gamma` starts each block as its shortcut."""
 
     momentum: Fraction = Fraction(1, 10)
     epsilon: Fraction = Fraction(1, 100_000)
@@ -81,16 +83,17 @@ def cifar_resnet(
     """Return the CIFAR ResNet of `depth` = 6n + 2 (8, 20, 32, 44, 56), or 9n + 2 with bottlenecks.
 
     A 3x3 stem of 16 channels, then three stages of n blocks with 16, 32 and 64 channels (He et al.,
-    section 4.2). The bottleneck variant (`depth` 29 is n = 3) has blocks of 1x1, 3x3 and 1x1 convolutions, the last
-    four times as wide: 64, 128 and 256 channels out. Shortcuts are 1x1 projections where the shape
-    changes; the paper's CIFAR networks pad with zeros instead and so have a few parameters less.
+    section 4.2). The bottleneck variant (`depth` 29 is n = 3) has blocks of 1x1, 3x3 and 1x1
+    convolutions, the last four times as wide: 64, 128 and 256 channels out. Shortcuts are 1x1
+    projections where the shape changes; the paper's CIFAR networks pad with zeros instead, and so
+    have a few parameters less.
     """
     blocks = (depth - 2) // (9 if bottleneck else 6)
     return _small_resnet(image, classes, norm or NormOptions(), [blocks] * 3, bottleneck)
 
 
 def digits_resnet(image: Sequence[int], classes: int, norm: NormOptions | None = None) -> Graph:
-    """Return a residual network for 8 x 8 digits: a 3x3 stem and one block each with 16 and 32 channels.
+    """Return a residual network for 8 x 8 digits: a 3x3 stem, blocks of 16 and 32 channels.
 
     The second block halves the map to 4 x 4. 19,706 parameters with ten classes and one channel.
     """
@@ -115,7 +118,7 @@ def _classifier(inputs: Tensor, x: Tensor, classes: int) -> Graph:
 
 @dataclass(frozen=True, slots=True)
 class _Builder:
-    """Adds convolutions with batch norm, and blocks of one kind, to a network under construction."""
+    """Adds convolutions with batch norm, and blocks of one kind, to a network."""
 
     norm: NormOptions
     bottleneck: bool
