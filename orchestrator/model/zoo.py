@@ -7,7 +7,9 @@ from fractions import Fraction
 from typing import Protocol
 
 from orchestrator.errors import ArgumentError, ConfigError
+from orchestrator.model.alexnet import alexnet
 from orchestrator.model.graph import Graph
+from orchestrator.model.mlp import mlp
 from orchestrator.model.resnet import (
     IMAGENET_DEPTHS,
     NormOptions,
@@ -15,6 +17,7 @@ from orchestrator.model.resnet import (
     digits_resnet,
     imagenet_resnet,
 )
+from orchestrator.model.vgg import CONVOLUTIONS, vgg
 
 
 class NetworkOptions(Protocol):
@@ -82,10 +85,23 @@ def _cifar(depth: int, bottleneck: bool) -> Builder:
     )
 
 
+def _vgg(depth: int) -> Builder:
+    return lambda model, classes: vgg(
+        depth,
+        _image(model),
+        classes,
+        norm=_norm(model) if model.batch_norm else None,
+        dropout=model.dropout,
+    )
+
+
 _BUILDERS: dict[str, Builder] = {
     **{f"resnet{depth}": _imagenet(depth) for depth in IMAGENET_DEPTHS},
     **{f"resnet{depth}": _cifar(depth, False) for depth in (8, 20, 32, 44, 56)},
     "resnet29_bottleneck": _cifar(29, True),
+    **{f"vgg{depth}": _vgg(depth) for depth in CONVOLUTIONS},
+    "alexnet": lambda model, classes: alexnet(_image(model), classes, dropout=model.dropout),
+    "mlp": lambda model, classes: mlp(_image(model), classes, model.hidden),
     "digits_resnet": lambda model, classes: digits_resnet(_image(model), classes, _norm(model)),
 }
 
