@@ -6,7 +6,7 @@ into one tower with fewer channels, and local response normalisation is left out
 References
 ----------
 Krizhevsky: "One weird trick for parallelizing convolutional neural networks", 2014, footnote 1
-(single tower); Krizhevsky, Sutskever, Hinton, NIPS 2012 (the original, with response normalisation).
+(single tower); Krizhevsky, Sutskever, Hinton, NIPS 2012 (the original).
 """
 
 from __future__ import annotations

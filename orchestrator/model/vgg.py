@@ -93,7 +93,7 @@ def vgg(
 
 
 def _conv(x: Tensor, width: int, number: int, norm: NormOptions | None) -> tuple[Tensor, int]:
-    """Convolution, batch norm if wanted, ReLU, numbered from `number`; also the next free number."""
+    """Convolution, batch norm if wanted and ReLU, from `number` on, and the next free number."""
     initial = HeNormal("fan_out")
     x = Conv2D(width, 3, padding=1, initial=initial, name=f"features.{number}")(x)
     if norm is not None:
