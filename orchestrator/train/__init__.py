@@ -1,0 +1,1 @@
+"""Training: step, epoch, evaluation, checkpoints, metrics, logs and timeline of a run."""
