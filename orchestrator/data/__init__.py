@@ -1,0 +1,18 @@
+"""Images, their labels and their order: from files to ghost batches of pixels."""
+
+from orchestrator.data.base import Dataset, Encoded
+from orchestrator.data.decode import decoder_version
+from orchestrator.data.loader import GhostBatch, GhostRequest, Loader
+from orchestrator.data.order import steps_per_epoch
+from orchestrator.data.sources import open_dataset
+
+__all__ = [
+    "Dataset",
+    "Encoded",
+    "GhostBatch",
+    "GhostRequest",
+    "Loader",
+    "decoder_version",
+    "open_dataset",
+    "steps_per_epoch",
+]
