@@ -48,11 +48,11 @@ def half_up(v: Int64, s: int) -> Int64: ...
 def half_up(v: int | Int64, s: int) -> int | Int64:
     """Return v * 2^-s rounded half up: `(v + 2^(s-1)) >> s`, or the exact `v << -s` for s <= 0.
 
-    Written as `((v >> (s-1)) + 1) >> 1`, which is the same number and cannot overflow an int64
-    for any s > 0. For s <= 0 the caller answers for the range; `half_up_saturating` does not ask.
+    Written as `(v >> s)` plus the last bit shifted out, which is the same number and cannot
+    overflow an int64 for any s > 0. For s <= 0 the caller answers for the range; `half_up_saturating` does not ask.
     """
     if s > 0:
-        return ((v >> (s - 1)) + 1) >> 1
+        return (v >> s) + ((v >> (s - 1)) & 1)
     return v << -s
 
 
