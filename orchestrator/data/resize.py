@@ -7,8 +7,8 @@ in units of 1/(2 * n_out). Weights become 14-bit integers by rounding their runn
 ``half_up(2^14 * sum / total)``, and taking differences, so that each output's weights add up to
 exactly 2^14 and a flat area keeps its value.
 
-Columns first: ``t = half_up(sum(w * p), 7)``, 15 bits with 7 fraction bits. Then rows:
-``half_up(sum(w * t), 21)``, 8 bits.
+Rows first: ``t = half_up(sum(w * p), 7)``, 15 bits with 7 fraction bits. Then columns:
+``half_up(sum(w * t), 21)``, 8 bits. `board_kernels/kernels/resize.c` does the same, bit for bit.
 """
 
 from dataclasses import dataclass
@@ -114,18 +114,14 @@ def resize(image: Pixels, geometry: Geometry) -> Pixels:
     uint8 [rows.count, columns.count, channels]
     """
     rows, columns = make_taps(geometry.rows), make_taps(geometry.columns)
-    top = geometry.rows.start
-    crop = image[top : top + geometry.rows.length]
-    first = _filter_columns(crop, columns)
-    second = np.zeros((len(rows.start), *first.shape[1:]), np.int32)
-    for k in range(rows.weights.shape[1]):
-        second += rows.weights[:, k, None, None] * first[rows.start - top + k]
-    return ((second + (1 << (SECOND_SHIFT - 1))) >> SECOND_SHIFT).astype(np.uint8)
+    first = _weighted(image, rows, FIRST_SHIFT)
+    across = np.ascontiguousarray(first.transpose(1, 0, 2))
+    return _weighted(across, columns, SECOND_SHIFT).transpose(1, 0, 2).astype(np.uint8)
 
 
-def _filter_columns(image: Pixels, columns: Taps) -> NDArray[np.int32]:
-    total = np.zeros((image.shape[0], len(columns.start), image.shape[2]), np.int32)
-    for k in range(columns.weights.shape[1]):
-        weights = columns.weights[:, k, None].astype(np.int32)
-        total += weights * image[:, columns.start + k]
-    return (total + (1 << (FIRST_SHIFT - 1))) >> FIRST_SHIFT
+def _weighted(lines: NDArray[np.integer], taps: Taps, shift: int) -> NDArray[np.int32]:
+    """Return the weighted sums of lines, [lines, ...] to [outputs, ...], rounded half up."""
+    total = np.zeros((len(taps.start), *lines.shape[1:]), np.int32)
+    for k in range(taps.weights.shape[1]):
+        total += taps.weights[:, k, None, None].astype(np.int32) * lines[taps.start + k]
+    return (total + (1 << (shift - 1))) >> shift
