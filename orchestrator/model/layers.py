@@ -240,17 +240,22 @@ class _Pool(_Window):
     padding: int = 0
 
     def __post_init__(self) -> None:
-        _check_window(self, (self.kernel, self.kernel), self.stride, self.padding)
+        _check_window(self, self.window, self.stride, self.padding)
         if 2 * self.padding > self.kernel:
             raise ArgumentError(
                 f"{_label(self)}: padding {self.padding} is more than half the kernel "
                 f"{self.kernel}; some windows would hold padding only"
             )
 
+    @property
+    def window(self) -> tuple[int, int]:
+        """Rows and columns of the window."""
+        return self.kernel, self.kernel
+
     def output_shape(self, name: str, inputs: tuple[Shape, ...]) -> Shape:
         """Return (P, Q, C)."""
-        window = (self.kernel, self.kernel)
-        return *self._place(name, inputs[0], window, self.stride, self.padding), inputs[0][2]
+        place = self._place(name, inputs[0], self.window, self.stride, self.padding)
+        return *place, inputs[0][2]
 
 
 @dataclass(frozen=True, slots=True)

@@ -157,7 +157,7 @@ def Input(shape: Sequence[int], name: str = "input") -> Tensor:  # noqa: N802
 def _flat(inputs: tuple[Tensor | Sequence[Tensor], ...]) -> list[Tensor]:
     tensors: list[Tensor] = []
     for item in inputs:
-        tensors.extend([item] if isinstance(item, Tensor) else item)
+        tensors.extend(item if isinstance(item, list | tuple) else [item])
     for tensor in tensors:
         if not isinstance(tensor, Tensor):
             raise ArgumentError(

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from fractions import Fraction
-from typing import Protocol
 
+from orchestrator.config.model import ModelConfig
 from orchestrator.errors import ArgumentError, ConfigError
 from orchestrator.model.alexnet import alexnet
 from orchestrator.model.graph import Graph
@@ -19,55 +18,14 @@ from orchestrator.model.resnet import (
 )
 from orchestrator.model.vgg import CONVOLUTIONS, vgg
 
-
-class NetworkOptions(Protocol):
-    """What a network needs from the `model` section of a configuration."""
-
-    @property
-    def name(self) -> str:
-        """One of `NETWORKS`."""
-
-    @property
-    def image_size(self) -> int:
-        """Height and width of an image."""
-
-    @property
-    def channels(self) -> int:
-        """Channels of an image."""
-
-    @property
-    def zero_init_last_gamma(self) -> bool:
-        """Whether the last gamma of each residual block starts at 0."""
-
-    @property
-    def batch_norm(self) -> bool:
-        """Whether VGG has batch norm."""
-
-    @property
-    def dropout(self) -> Fraction:
-        """Dropout rate of VGG and AlexNet."""
-
-    @property
-    def hidden(self) -> tuple[int, ...]:
-        """Widths of the hidden layers of an MLP."""
-
-    @property
-    def bn_momentum(self) -> Fraction:
-        """Share of a new step in the running statistics."""
-
-    @property
-    def bn_epsilon(self) -> Fraction:
-        """Added to the variance."""
+Builder = Callable[[ModelConfig, int], Graph]
 
 
-Builder = Callable[[NetworkOptions, int], Graph]
-
-
-def _image(model: NetworkOptions) -> tuple[int, int, int]:
+def _image(model: ModelConfig) -> tuple[int, int, int]:
     return model.image_size, model.image_size, model.channels
 
 
-def _norm(model: NetworkOptions) -> NormOptions:
+def _norm(model: ModelConfig) -> NormOptions:
     return NormOptions(
         momentum=model.bn_momentum,
         epsilon=model.bn_epsilon,
@@ -109,7 +67,7 @@ NETWORKS: tuple[str, ...] = tuple(_BUILDERS)
 """Names that `model.name` may have."""
 
 
-def build_network(model: NetworkOptions, classes: int) -> Graph:
+def build_network(model: ModelConfig, classes: int) -> Graph:
     """Return the network `model.name` for `classes` classes.
 
     Raises

@@ -1,0 +1,1 @@
+"""Studies: trainings and predictions compared in tables and plots."""
