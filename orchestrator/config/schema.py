@@ -20,7 +20,7 @@ from orchestrator.errors import ConfigError
 NUMBER = re.compile(
     r"(?P<whole>[-+]?[0-9][0-9_]*)(?P<part>\.[0-9]*)?(?:[eE](?P<power>[-+]?[0-9]{1,3}))?"
     r"|(?P<point>[-+]?\.[0-9]+)(?:[eE](?P<power2>[-+]?[0-9]{1,3}))?"
-    r"|(?P<over>[-+]?[0-9]+)\s*/\s*(?P<under>[0-9]+)"
+    r"|(?P<over>[-+]?[0-9]+(?:\.[0-9]+)?)\s*/\s*(?P<under>[0-9]+)"
 )
 LONGEST_NUMBER = 80
 LARGEST_POWER = 99
@@ -71,7 +71,7 @@ def about(
 
 
 def number(text: str, key: str) -> Fraction:
-    """Return the exact rational that `text` writes: ``0.1``, ``1e-4``, ``12`` or ``1/3``.
+    """Return the exact rational that `text` writes: ``0.1``, ``1e-4``, ``12``, ``1/3`` or ``0.5/255``.
 
     Raises
     ------
@@ -84,7 +84,7 @@ def number(text: str, key: str) -> Fraction:
     if match is None or abs(power) > LARGEST_POWER or (match["under"] and int(match["under"]) == 0):
         raise ConfigError(f"{key}: {shown(text)} is not {describe(Fraction)}")
     if match["under"]:
-        return Fraction(int(match["over"]), int(match["under"]))
+        return Fraction(match["over"]) / int(match["under"])
     return Fraction(stripped.replace("_", ""))
 
 
