@@ -1,0 +1,178 @@
+"""The ``regatta`` command: parse, call one function, turn errors into messages and exit codes."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from orchestrator import __version__
+from orchestrator.errors import RegattaError
+
+app = typer.Typer(
+    name="regatta",
+    help="Exact data-parallel training of residual networks on SpiNNaker machines.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+bench_app = typer.Typer(
+    help="Measure a part beside its peer, both in one run.", no_args_is_help=True
+)
+app.add_typer(bench_app, name="bench")
+
+ConfigPath = Annotated[Path, typer.Argument(help="Configuration file (YAML).", metavar="CONFIG")]
+CheckpointPath = Annotated[
+    Path, typer.Argument(help="Checkpoint file, or a run directory.", metavar="CHECKPOINT")
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a configuration key; repeatable."),
+]
+JsonPath = Annotated[
+    Path | None, typer.Option("--json", metavar="FILE", help="Also write the result as JSON.")
+]
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        typer.echo(f"regatta {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Exact data-parallel training of residual networks on SpiNNaker machines."""
+
+
+@app.command()
+def train(
+    config: ConfigPath,
+    overrides: Overrides = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue from the run directory's last checkpoint.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be done, and stop.")
+    ] = False,
+    json_path: JsonPath = None,
+) -> None:
+    """Train: alone, or one rank per process under mpirun."""
+    from orchestrator.cli.train import train as run
+
+    run(config, overrides or [], resume=resume, dry_run=dry_run, json_path=json_path)
+
+
+@app.command()
+def evaluate(
+    checkpoint: CheckpointPath,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config", metavar="CONFIG", help="Configuration; the checkpoint's own by default."
+        ),
+    ] = None,
+    overrides: Overrides = None,
+    per_class: Annotated[
+        bool, typer.Option("--per-class", help="Also list the accuracy of every class.")
+    ] = False,
+    json_path: JsonPath = None,
+) -> None:
+    """Evaluate a checkpoint: top-1, top-5 and loss, from exact counts."""
+    from orchestrator.cli.evaluate import evaluate as run
+
+    run(checkpoint, config, overrides or [], per_class=per_class, json_path=json_path)
+
+
+@app.command()
+def sweep(
+    config: ConfigPath,
+    batches: Annotated[
+        str, typer.Option("--batches", help="Global batches, separated by commas.")
+    ] = "128,1024,8192",
+    optimizers: Annotated[
+        str, typer.Option("--optimizers", help="Optimizers, separated by commas.")
+    ] = "sgd,lars",
+    seeds: Annotated[str, typer.Option("--seeds", help="Seeds, separated by commas.")] = "0",
+    rates: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--rates",
+            metavar="OPTIMIZER=R1,R2,...",
+            help="Base rates to try for an optimizer; each batch keeps its best. Repeatable.",
+        ),
+    ] = None,
+    output: Annotated[
+        Path, typer.Option("--output", help="Directory of the sweep's runs and tables.")
+    ] = Path("runs/sweep"),
+    overrides: Overrides = None,
+    json_path: JsonPath = None,
+) -> None:
+    """Train over batch sizes, optimizers and seeds; continues where it was interrupted."""
+    from orchestrator.cli.sweep import sweep as run
+
+    run(
+        config,
+        batches=batches,
+        optimizers=optimizers,
+        seeds=seeds,
+        rates=rates or [],
+        output=output,
+        overrides=overrides or [],
+        json_path=json_path,
+    )
+
+
+@app.command()
+def fingerprint(
+    checkpoint: CheckpointPath,
+    state: Annotated[
+        bool, typer.Option("--state", help="Include momentum, histories and step.")
+    ] = False,
+) -> None:
+    """Print the hash of a checkpoint's canonical parameters."""
+    from orchestrator.cli.fingerprint import fingerprint as run
+
+    typer.echo(run(checkpoint, state=state))
+
+
+@app.command()
+def export(
+    checkpoint: CheckpointPath,
+    output: Annotated[Path, typer.Option("--output", "-o", help="File to write.")],
+    file_format: Annotated[
+        str, typer.Option("--format", help="safetensors or onnx.", metavar="FORMAT")
+    ] = "safetensors",
+) -> None:
+    """Export a checkpoint under torchvision's names, or as an ONNX model."""
+    from orchestrator.cli.export import export as run
+
+    run(checkpoint, file_format, output)
+    typer.echo(f"wrote {output}")
+
+
+@app.command()
+def doctor(json_path: JsonPath = None) -> None:
+    """Tell what is installed, what is missing, and how to get it."""
+    from orchestrator.cli.doctor import doctor as run
+
+    run(json_path)
+
+
+def main() -> None:
+    """Run the command; every known error ends in one message and its exit code."""
+    try:
+        app()
+    except RegattaError as error:
+        print(f"regatta: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()

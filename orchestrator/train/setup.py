@@ -1,0 +1,105 @@
+"""Everything a training or an evaluation needs before its first image, from the configuration."""
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+from orchestrator.boards.base import ReplicaSettings
+from orchestrator.config import RunConfig
+from orchestrator.data import Dataset, Loader, open_dataset
+from orchestrator.data.augment import input_table
+from orchestrator.dfp import half_up_rational
+from orchestrator.errors import ConfigError
+from orchestrator.model.graph import Graph
+from orchestrator.model.zoo import build_network
+
+
+@dataclass(frozen=True)
+class Setup:
+    """The parts of a run that follow from its configuration and its data.
+
+    Attributes
+    ----------
+    graph : the network.
+    classes : names of the data's classes.
+    train_data, eval_data : the two splits; None for the training split of an evaluation.
+    settings : what a replica needs beside the graph.
+    """
+
+    graph: Graph
+    classes: tuple[str, ...]
+    train_data: Dataset | None
+    eval_data: Dataset
+    settings: ReplicaSettings
+
+
+def prepare(config: RunConfig, *, training: bool = True) -> Setup:
+    """Open the data and build the network.
+
+    Raises
+    ------
+    ConfigError
+        A value does not fit the data or the network.
+    DataError
+        The data is missing, empty or damaged.
+    """
+    seed = config.train.seed
+    eval_data = open_dataset(config.data, config.model, "eval", seed)
+    train_data = open_dataset(config.data, config.model, "train", seed) if training else None
+    names = (train_data or eval_data).classes
+    graph = build_network(config.model, config.model.classes or len(names))
+    return Setup(graph, names, train_data, eval_data, replica_settings(config, graph))
+
+
+def replica_settings(config: RunConfig, graph: Graph) -> ReplicaSettings:
+    """Return the input table and the targets of a run."""
+    table, exponent = input_table(config.data.mean, config.data.std)
+    classes = graph.node(graph.output).shape[0]
+    on, off = targets(config.train.label_smoothing, classes)
+    return ReplicaSettings(
+        seed=config.train.seed,
+        table=table,
+        table_exponent=exponent,
+        target_on=on,
+        target_off=off,
+    )
+
+
+def targets(smoothing: Fraction, classes: int) -> tuple[int, int]:
+    """Return the target of the right class and of every other one, Q0.24 (numerics, section 6).
+
+    Examples
+    --------
+    >>> targets(Fraction(1, 10), 10)
+    (15267496, 167772)
+    """
+    off = half_up_rational(smoothing / classes, -24)
+    return 2**24 - (classes - 1) * off, off
+
+
+def open_loader(config: RunConfig, data: Dataset, *, training: bool) -> Loader:
+    """Return the loader of a split."""
+    return Loader(
+        data,
+        data=config.data,
+        image_size=config.model.image_size,
+        channels=config.model.channels,
+        ghost_batch=config.train.ghost_batch if training else config.train.eval_batch,
+        seed=config.train.seed,
+        training=training,
+    )
+
+
+def check_output(config: RunConfig, setup: Setup) -> None:
+    """Refuse a network with fewer outputs than the data has classes.
+
+    Raises
+    ------
+    ConfigError
+        ``model.classes`` is smaller than the number of classes.
+    """
+    outputs = setup.graph.node(setup.graph.output).shape[0]
+    if outputs < len(setup.classes):
+        raise ConfigError(
+            f"model.classes: {outputs}, but the data has {len(setup.classes)} classes; "
+            "leave it out, or raise it"
+        )
