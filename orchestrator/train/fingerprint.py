@@ -13,10 +13,9 @@ from orchestrator.train.state import (
     MASTER_EXPONENT,
     MOMENTUM_EXPONENT,
     RUNNING_EXPONENT,
+    SECOND_MOMENT_EXPONENT,
     TrainState,
 )
-
-_EXTRA_EXPONENT = 0
 
 
 def fingerprint(state: TrainState, full: bool = False) -> str:
@@ -36,8 +35,8 @@ def fingerprint(state: TrainState, full: bool = False) -> str:
     ----------
     state : the training.
     full : also enter, in this order, the text ``state`` and a zero byte, momentum (int32,
-        exponent -30) and other optimizer state (int64, exponent 0) in the encoding above, the
-        histories as JSON (keys sorted, no spaces, UTF-8, one zero byte) and the step as uint64.
+        exponent -30) and second moments (int64, exponent -56) in the encoding above, the histories
+        as JSON (keys sorted, no spaces, UTF-8, one zero byte) and the step as uint64.
 
     Raises
     ------
@@ -66,7 +65,7 @@ def fingerprint(state: TrainState, full: bool = False) -> str:
         _enter(
             digest,
             {
-                name: (_expect(name, moments, np.int64), _EXTRA_EXPONENT)
+                name: (_expect(name, moments, np.int64), SECOND_MOMENT_EXPONENT)
                 for name, moments in state.extra.items()
             },
         )

@@ -16,6 +16,7 @@ from typing import Any, Self
 
 from orchestrator.errors import DataError
 from orchestrator.train.disk import writing
+from orchestrator.train.state import ResumePoint
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,9 +91,8 @@ class MetricsFile:
     Parameters
     ----------
     path : the file; created where absent.
-    resume_step : updates done in the checkpoint a run resumes from. Records of later steps, and a
-        last line cut off by a crash, are removed: the resumed run makes them again. None starts
-        the file anew.
+    resume : where a resumed run goes on. What was recorded after that point, and a last line cut
+        off by a crash, is removed: the resumed run makes it again. None starts the file anew.
 
     Raises
     ------
@@ -102,13 +102,13 @@ class MetricsFile:
         If the file to resume holds something else than records.
     """
 
-    def __init__(self, path: Path, resume_step: int | None = None) -> None:
+    def __init__(self, path: Path, resume: ResumePoint | None = None) -> None:
         self.path = path
-        if resume_step is None:
+        if resume is None:
             with writing(path):
                 path.unlink(missing_ok=True)
         elif path.exists():
-            end = _end_of_step(path, resume_step)
+            end = _end_before(path, resume)
             with writing(path), open(path, "r+b") as file:
                 file.truncate(end)
         with writing(path):
@@ -156,11 +156,12 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     return [record for record, _ in _records(path)]
 
 
-def _end_of_step(path: Path, step: int) -> int:
-    """Return the size in bytes of the part of the file that belongs to the first `step` steps."""
+def _end_before(path: Path, resume: ResumePoint) -> int:
+    """Return the size in bytes of the part of the file that a resumed run keeps."""
     end = 0
     for record, end_of_line in _records(path):
-        if record["step"] > step:
+        last = resume.evaluated if record.get("kind") == "evaluation" else resume.step
+        if record["step"] > last:
             break
         end = end_of_line
     return end

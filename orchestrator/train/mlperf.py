@@ -24,6 +24,7 @@ from orchestrator.config import RunConfig
 from orchestrator.train.disk import replace_text, writing
 from orchestrator.train.info import RunInfo
 from orchestrator.train.metrics import EvaluationRecord
+from orchestrator.train.state import ResumePoint
 
 TARGET_ACCURACY = Fraction(759, 1000)
 """Top-1 accuracy at which a run of the benchmark counts as converged (rounds 0.6 to 4.0)."""
@@ -46,8 +47,8 @@ class MlperfLog:
     ----------
     path : the log.
     config : the run's configuration.
-    resume_step : updates done in the checkpoint a run resumes from: later events are removed, and
-        a log that then holds the start of a run is continued. None starts the log anew.
+    resume : where a resumed run goes on: later events are removed, and a log that then holds the
+        start of a run is continued. None starts the log anew.
     clock_ms : milliseconds since 1970.
 
     Raises
@@ -60,7 +61,7 @@ class MlperfLog:
         self,
         path: Path,
         config: RunConfig,
-        resume_step: int | None = None,
+        resume: ResumePoint | None = None,
         clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         self.path = path
@@ -68,7 +69,7 @@ class MlperfLog:
         self._clock_ms = clock_ms
         self._best = 0.0
         self._closed_division = False
-        kept = [] if resume_step is None else _events_until(path, resume_step)
+        kept = [] if resume is None else _events_before(path, resume)
         self._continues = any(event["key"] == "run_start" for event in kept)
         self._open_epoch: int | None = None
         replace_text(path, "".join(map(_line, kept)) if self._continues else "")
@@ -254,8 +255,8 @@ def _line(event: dict[str, Any]) -> str:
     return TOKEN + json.dumps(event) + "\n"
 
 
-def _events_until(path: Path, step: int) -> list[dict[str, Any]]:
-    """Return the events of an older log up to a step, without the end of its run."""
+def _events_before(path: Path, resume: ResumePoint) -> list[dict[str, Any]]:
+    """Return the events of an older log that a resumed run keeps."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError):
@@ -264,11 +265,20 @@ def _events_until(path: Path, step: int) -> list[dict[str, Any]]:
     for line in lines:
         try:
             event = json.loads(line.removeprefix(TOKEN))
-            made, key = event["metadata"]["step"], event["key"]
+            kept = _is_kept(event["key"], event["metadata"]["step"], resume)
         except (ValueError, TypeError, KeyError):
-            return []
-        # What follows the checkpoint happens again: also the next epoch's start, at the same step.
-        kept = made < step or (made == step and key != "epoch_start")
-        if kept and key != "run_stop":
+            # A line cut off by a crash is the last; what another program wrote is not kept.
+            continue
+        if kept:
             events.append(event)
     return events
+
+
+def _is_kept(key: str, step: int, resume: ResumePoint) -> bool:
+    """Tell whether an event of a step happened before the point a run resumes from."""
+    if key == "run_stop":
+        return False
+    if key.startswith("eval_") and key != "eval_samples":
+        return step <= resume.evaluated
+    # The epoch after the checkpoint starts at the same step as the one before it ended.
+    return step < resume.step or (step == resume.step and key != "epoch_start")

@@ -6,7 +6,6 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from pathlib import Path
 from typing import Protocol
 
 from rich.console import Console
@@ -18,6 +17,7 @@ from orchestrator.train.metrics import EvaluationRecord, MetricsFile, StepRecord
 from orchestrator.train.mlperf import MlperfLog
 from orchestrator.train.progress import ConsoleProgress
 from orchestrator.train.rundir import RunFolder
+from orchestrator.train.state import ResumePoint
 from orchestrator.train.tensorboard import TensorBoardFile
 from orchestrator.train.timeline import Span, Timeline
 
@@ -28,7 +28,7 @@ class RunRecorder(Protocol):
     """What the trainer tells about a run, in the order of the methods.
 
     ``run_start``, then for every epoch ``epoch_start``, the steps, ``epoch_stop`` and, where one
-    is due, ``evaluation_start`` and ``evaluation``; ``checkpoint`` after a file was written;
+    is due, ``evaluation_start`` and ``evaluation``; ``checkpoint`` around the writing of one;
     last ``finish`` or ``fail``. All epochs count from 0, steps are updates done so far.
     """
 
@@ -53,8 +53,8 @@ class RunRecorder(Protocol):
     def evaluation(self, record: EvaluationRecord) -> None:
         """Tell the result of an evaluation."""
 
-    def checkpoint(self, path: Path, step: int) -> None:
-        """Tell that a checkpoint was written."""
+    def checkpoint(self, step: int) -> AbstractContextManager[None]:
+        """Time the block as the writing of a checkpoint, outside any step."""
 
     def note(self, message: str) -> None:
         """Tell the user something worth reading."""
@@ -91,8 +91,9 @@ class NullRecorder:
     def evaluation(self, record: EvaluationRecord) -> None:
         """Do nothing."""
 
-    def checkpoint(self, path: Path, step: int) -> None:
-        """Do nothing."""
+    def checkpoint(self, step: int) -> AbstractContextManager[None]:
+        """Return a block that is not timed."""
+        return nullcontext()
 
     def note(self, message: str) -> None:
         """Do nothing."""
@@ -112,8 +113,7 @@ class FileRecorder:
     folder : the prepared run folder.
     config : the run's configuration.
     console : where the progress goes.
-    resume_step : updates done in the checkpoint the run resumes from; what the files hold of
-        later steps is removed.
+    resume : where a resumed run goes on; what the files hold of later steps is removed.
     clock : monotonic time in seconds.
 
     Raises
@@ -127,7 +127,7 @@ class FileRecorder:
         folder: RunFolder,
         config: RunConfig,
         console: Console,
-        resume_step: int | None = None,
+        resume: ResumePoint | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._folder = folder
@@ -135,9 +135,9 @@ class FileRecorder:
         self._clock = clock
         self._start_s = self._mark_s = self._written_s = clock()
         self._phases: defaultdict[str, float] = defaultdict(float)
-        self._mlperf = MlperfLog(folder.mlperf, config, resume_step)
-        self._metrics = MetricsFile(folder.metrics, resume_step)
-        self._tensorboard = TensorBoardFile(folder.tensorboard, resume_step)
+        self._mlperf = MlperfLog(folder.mlperf, config, resume)
+        self._metrics = MetricsFile(folder.metrics, resume)
+        self._tensorboard = TensorBoardFile(folder.tensorboard, resume)
         self._timeline = Timeline()
         self._progress = ConsoleProgress(console, clock)
 
@@ -198,11 +198,12 @@ class FileRecorder:
         self._progress.evaluation(record)
         self._mark()
 
-    def checkpoint(self, path: Path, step: int) -> None:
-        """Take the time since the last event as that of the checkpoint."""
-        begin = self._mark_s
-        details: dict[str, int | float | str] = {"step": step, "file": path.name}
-        self._span("checkpoint", begin, self._clock() - begin, details, "steps")
+    @contextmanager
+    def checkpoint(self, step: int) -> Iterator[None]:
+        """Time the block; the next step's time starts after it."""
+        begin = self._clock()
+        yield
+        self._span("checkpoint", begin, self._clock() - begin, {"step": step}, "steps")
         self._mark()
 
     def note(self, message: str) -> None:

@@ -9,6 +9,7 @@ from tensorboardX.proto.summary_pb2 import Summary
 
 from orchestrator.train.disk import writing
 from orchestrator.train.metrics import EvaluationRecord, StepRecord
+from orchestrator.train.state import ResumePoint
 
 
 class TensorBoardFile:
@@ -21,8 +22,8 @@ class TensorBoardFile:
     Parameters
     ----------
     folder : where the event files go; made where absent.
-    resume_step : updates done in the checkpoint a run resumes from; TensorBoard then hides what
-        older event files hold of later steps.
+    resume : where a resumed run goes on; TensorBoard then hides what older event files hold of
+        later steps.
 
     Raises
     ------
@@ -30,17 +31,17 @@ class TensorBoardFile:
         If a file cannot be written, also by the methods.
     """
 
-    def __init__(self, folder: Path, resume_step: int | None = None) -> None:
+    def __init__(self, folder: Path, resume: ResumePoint | None = None) -> None:
         self.folder = folder
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
             # Files are named by the second: the suffix keeps a quick resume from overwriting one.
             n_files = len(list(folder.iterdir()))
             self._writer = EventsWriter(str(folder / "events"), f".{n_files}")
-            if resume_step is not None:
+            if resume is not None:
                 start = SessionLog(status=SessionLog.START)
                 self._writer.write_event(
-                    Event(wall_time=time.time(), step=resume_step + 1, session_log=start)
+                    Event(wall_time=time.time(), step=resume.step + 1, session_log=start)
                 )
             self._writer.flush()
 

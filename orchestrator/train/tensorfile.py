@@ -82,7 +82,7 @@ def write_tensors(path: Path, tensors: Sequence[TensorSource], metadata: Mapping
         file.write(len(header).to_bytes(8, "little"))
         file.write(header)
         for source in ordered:
-            array = np.ascontiguousarray(source.produce(), source.dtype.newbyteorder("<"))
+            array = np.asarray(source.produce(), source.dtype.newbyteorder("<"), order="C")
             if array.shape != source.shape:
                 raise ArgumentError(
                     f"{source.name}: announced shape {source.shape}, got {array.shape}"
