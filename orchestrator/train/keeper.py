@@ -94,8 +94,8 @@ class CheckpointKeeper:
                 # A damaged best checkpoint is no reason to stop: the next better one replaces it.
                 self.best = None
 
-    def save(self, state: TrainState, correct: int | None = None) -> None:
-        """Write the checkpoint of a step.
+    def save(self, state: TrainState, correct: int | None = None) -> Path:
+        """Write the checkpoint of a step and return its path.
 
         Parameters
         ----------
@@ -108,6 +108,7 @@ class CheckpointKeeper:
         if self._keep_best and correct is not None and (self.best is None or correct > self.best):
             self._name_best(path, state, correct)
         self._let_go(state.step)
+        return path
 
     def save_best(self, state: TrainState, correct: int) -> None:
         """Write a state that is not to have a checkpoint of its own, if it is the best so far."""
@@ -153,13 +154,3 @@ def _link(existing: Path, name: Path) -> bool:
     # Renaming a link onto another link of the same file does nothing and leaves both names.
     temporary.unlink(missing_ok=True)
     return True
-
-
-class NullKeeper:
-    """Keeps nothing: for every rank but 0."""
-
-    def save(self, state: TrainState, correct: int | None = None) -> None:
-        """Do nothing."""
-
-    def save_best(self, state: TrainState, correct: int) -> None:
-        """Do nothing."""

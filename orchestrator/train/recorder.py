@@ -6,6 +6,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
 from typing import Protocol
 
 from rich.console import Console
@@ -28,8 +29,8 @@ class RunRecorder(Protocol):
     """What the trainer tells about a run, in the order of the methods.
 
     ``run_start``, then for every epoch ``epoch_start``, the steps, ``epoch_stop`` and, where one
-    is due, ``evaluation_start`` and ``evaluation``; ``checkpoint`` around the writing of one;
-    last ``finish`` or ``fail``. All epochs count from 0, steps are updates done so far.
+    is due, ``evaluation_start`` and ``evaluation``; ``checkpoint`` after one was written; last
+    ``finish`` or ``fail``. All epochs count from 0, steps are updates done so far.
     """
 
     def run_start(self, info: RunInfo) -> None:
@@ -53,8 +54,8 @@ class RunRecorder(Protocol):
     def evaluation(self, record: EvaluationRecord) -> None:
         """Tell the result of an evaluation."""
 
-    def checkpoint(self, step: int) -> AbstractContextManager[None]:
-        """Time the block as the writing of a checkpoint, outside any step."""
+    def checkpoint(self, path: Path, step: int) -> None:
+        """Tell that a checkpoint was written since the last event."""
 
     def note(self, message: str) -> None:
         """Tell the user something worth reading."""
@@ -91,9 +92,8 @@ class NullRecorder:
     def evaluation(self, record: EvaluationRecord) -> None:
         """Do nothing."""
 
-    def checkpoint(self, step: int) -> AbstractContextManager[None]:
-        """Return a block that is not timed."""
-        return nullcontext()
+    def checkpoint(self, path: Path, step: int) -> None:
+        """Do nothing."""
 
     def note(self, message: str) -> None:
         """Do nothing."""
@@ -198,12 +198,11 @@ class FileRecorder:
         self._progress.evaluation(record)
         self._mark()
 
-    @contextmanager
-    def checkpoint(self, step: int) -> Iterator[None]:
-        """Time the block; the next step's time starts after it."""
-        begin = self._clock()
-        yield
-        self._span("checkpoint", begin, self._clock() - begin, {"step": step}, "steps")
+    def checkpoint(self, path: Path, step: int) -> None:
+        """Take the time since the last event as that of the checkpoint, not of the next step."""
+        begin = self._mark_s
+        details: dict[str, int | float | str] = {"step": step, "file": path.name}
+        self._span("checkpoint", begin, self._clock() - begin, details, "steps")
         self._mark()
 
     def note(self, message: str) -> None:
