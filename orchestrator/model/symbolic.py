@@ -84,7 +84,7 @@ class Layer:
         """Multiply-accumulates of the forward pass for one image; only those with weights."""
         return 0
 
-    def __call__(self, *inputs: Tensor | Sequence[Tensor]) -> Tensor:
+    def __call__(self, *inputs: Tensor | list[Tensor]) -> Tensor:
         """Add this layer to the network that `inputs` belong to; return its output.
 
         Several inputs are given one by one or as a list. Every call makes a node with weights of
@@ -154,10 +154,10 @@ def Input(shape: Sequence[int], name: str = "input") -> Tensor:  # noqa: N802
     return Tensor(recording, node, sizes)
 
 
-def _flat(inputs: tuple[Tensor | Sequence[Tensor], ...]) -> list[Tensor]:
+def _flat(inputs: tuple[Tensor | list[Tensor], ...]) -> list[Tensor]:
     tensors: list[Tensor] = []
     for item in inputs:
-        tensors.extend(item if isinstance(item, list | tuple) else [item])
+        tensors.extend(item if isinstance(item, list) else [item])
     for tensor in tensors:
         if not isinstance(tensor, Tensor):
             raise ArgumentError(
