@@ -3,9 +3,10 @@
 from functools import reduce
 from typing import Any
 
-from orchestrator.config import RunConfig, numeric_differences, parse_config
+from orchestrator.config import RunConfig, numeric_differences
 from orchestrator.config.schema import shown
-from orchestrator.errors import CheckpointError, ConfigError
+from orchestrator.errors import CheckpointError
+from orchestrator.train.rebuild import rebuild_config
 from orchestrator.train.state import TrainState
 
 
@@ -26,12 +27,7 @@ def check_resume(
     CheckpointError
         If a key that changes numbers differs, with the key and both values, or the decoder does.
     """
-    try:
-        saved = parse_config(state.config_text)
-    except ConfigError as error:
-        raise CheckpointError(
-            f"the checkpoint's configuration is not one of this version: {error}"
-        ) from error
+    saved = rebuild_config(state)
     keys = numeric_differences(saved, config)
     if keys:
         pairs = [f"{key} (was {_value(saved, key)}, now {_value(config, key)})" for key in keys]
