@@ -36,10 +36,10 @@ class RunConfig:
     model: ModelConfig = field(metadata=about("the network"))
     data: DataConfig = field(metadata=about("the images"))
     train: TrainConfig = field(metadata=about("batches, length, evaluation, checkpoints"))
-    lr_schedule: LrScheduleConfig = field(metadata=about("the learning rate"))
     optimizer: OptimizerConfig = field(
         default_factory=OptimizerConfig, metadata=about("the update rule")
     )
+    lr_schedule: LrScheduleConfig = field(metadata=about("the learning rate"))
     slice: SliceConfig = field(default_factory=SliceConfig, metadata=about("boards of a rank"))
     collective: CollectiveConfig = field(
         default_factory=CollectiveConfig, metadata=about("exchange between ranks")
@@ -54,8 +54,6 @@ class RunConfig:
                 f"data.mean: {len(self.data.mean)} values, but model.channels is {channels}; "
                 "data.mean and data.std need one value per channel"
             )
-        if self.data.source == "synthetic" and self.model.classes is None:
-            raise ConfigError("model.classes: missing; data.source synthetic has no own classes")
         if self.data.augmentation == "imagenet" and self.data.resize < self.model.image_size:
             raise ConfigError(
                 f"data.resize: {self.data.resize} is smaller than model.image_size "

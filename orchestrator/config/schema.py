@@ -71,7 +71,10 @@ def about(
 
 
 def number(text: str, key: str) -> Fraction:
-    """Return the exact rational that `text` writes: ``0.1``, ``1e-4``, ``12``, ``1/3`` or ``0.5/255``.
+    """Return the exact rational that `text` writes.
+
+    >>> number("1e-4", "lr"), number("1/3", "lr"), number("12.8/256", "lr")
+    (Fraction(1, 10000), Fraction(1, 3), Fraction(1, 20))
 
     Raises
     ------
