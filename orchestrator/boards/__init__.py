@@ -1,0 +1,1 @@
+"""Boards: what computes a replica, and the kernels it runs on."""
