@@ -31,6 +31,11 @@ def _check_file(name: str, where: str) -> None:
         raise DataError(f"{where}: not a JPEG by its name; {LAYOUT}")
 
 
+def _visible(folder: Path) -> list[os.DirEntry[str]]:
+    with os.scandir(folder) as entries:
+        return [entry for entry in entries if not entry.name.startswith(".")]
+
+
 def list_directory(root: Path, split: str) -> Listing:
     """List the class folders of ``root/split`` and their files, without hidden ones.
 
@@ -42,9 +47,7 @@ def list_directory(root: Path, split: str) -> Listing:
     folder = root / split
     listing: Listing = {}
     try:
-        for entry in os.scandir(folder):
-            if entry.name.startswith("."):
-                continue
+        for entry in _visible(folder):
             if entry.is_dir():
                 listing[entry.name] = _list_class(folder / entry.name)
             elif entry.name.lower().endswith(EXTENSIONS):
@@ -58,9 +61,7 @@ def list_directory(root: Path, split: str) -> Listing:
 
 def _list_class(folder: Path) -> list[Place]:
     places = []
-    for entry in os.scandir(folder):
-        if entry.name.startswith("."):
-            continue
+    for entry in _visible(folder):
         if entry.is_dir():
             raise DataError(f"{folder / entry.name}: a folder inside a class folder; {LAYOUT}")
         _check_file(entry.name, f"{folder / entry.name}")
