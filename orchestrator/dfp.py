@@ -49,7 +49,8 @@ def half_up(v: int | Int64, s: int) -> int | Int64:
     """Return v * 2^-s rounded half up: `(v + 2^(s-1)) >> s`, or the exact `v << -s` for s <= 0.
 
     Written as `(v >> s)` plus the last bit shifted out, which is the same number and cannot
-    overflow an int64 for any s > 0. For s <= 0 the caller answers for the range; `half_up_saturating` does not ask.
+    overflow an int64 for any s > 0. For s <= 0 the caller answers for the range, or takes
+    `half_up_saturating`.
     """
     if s > 0:
         return (v >> s) + ((v >> (s - 1)) & 1)
@@ -231,13 +232,14 @@ class Soft(NamedTuple):
 
 
 def soft_norm(v: Int64, e: Int64 | int) -> Soft:
-    """Return v * 2^e rounded half up to 30 bits, |v| < 2^63."""
-    s = bit_length(np.abs(v)) - _SOFT_BITS
-    left = np.maximum(-s, 0)
-    right = np.maximum(s - 1, 0)
-    m = np.where(s > 0, ((v >> right) + 1) >> 1, v << left)
-    carried = np.abs(m) == 1 << _SOFT_BITS
-    m = np.where(carried, m >> 1, m)
+    """Return v * 2^e rounded half up to 30 bits, |v| <= 2^62."""
+    # A float64 may round v up to the next power of two and so shift one place too far: m then
+    # comes out as 2^29 instead of being carried there from 2^30, the same number.
+    s = np.frexp(v.astype(np.float64))[1].astype(np.int64) - _SOFT_BITS
+    right = np.maximum(s, 0)
+    m: Int64 = ((v << np.maximum(-s, 0)) + ((1 << right) >> 1)) >> right
+    carried = np.abs(m) >> _SOFT_BITS
+    m >>= carried
     return Soft(m, np.where(m == 0, 0, e + s + carried))
 
 
@@ -272,10 +274,12 @@ def soft_rsqrt(v: Int64) -> Soft:
 def soft_to_int(a: Soft, f: int) -> Int64:
     """Return a * 2^f rounded half up to an integer, at most 2^40 in magnitude."""
     s = -(a.e + f)
-    right = np.clip(s - 1, 0, 62)
+    right = np.clip(s, 0, 62)
+    rounded: Int64 = (a.m + ((1 << right) >> 1)) >> right
+    if int(s.min()) >= 0:
+        return rounded
     # |m| >= 2^29: a left shift by 11 already reaches the limit.
-    left = np.clip(-s, 0, 11)
-    return np.where(s > 0, ((a.m >> right) + 1) >> 1, np.clip(a.m << left, -(1 << 40), 1 << 40))
+    return np.clip(rounded << np.clip(-s, 0, 11), -(1 << 40), 1 << 40)
 
 
 def soft_bits(*scalars: Soft) -> int | None:
