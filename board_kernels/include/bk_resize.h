@@ -11,7 +11,7 @@ struct bk_axis {
     int64_t start, length, resized, first, count, reverse;
 };
 
-/* Bytes of scratch, 64-byte aligned, that bk_resize needs; `width` is the image's. */
+/* Bytes of scratch, aligned for int32_t, that bk_resize needs; `width` is the image's. */
 size_t bk_resize_scratch_bytes(int64_t width, int64_t channels, const struct bk_axis *rows,
                                const struct bk_axis *columns);
 

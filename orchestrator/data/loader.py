@@ -19,7 +19,7 @@ from orchestrator.data import augment
 from orchestrator.data.base import Dataset, Pixels
 from orchestrator.data.decode import decode
 from orchestrator.data.order import epoch_order
-from orchestrator.data.resize import resize
+from orchestrator.data.resize_native import find_resize
 from orchestrator.errors import ArgumentError, ConfigError, DataError
 
 LOG: Final = logging.getLogger(__name__)
@@ -122,6 +122,7 @@ class Loader:
         self._ghost_batch = ghost_batch
         self._seed = seed
         self._training = training
+        self._resize = find_resize()
         self._order: tuple[int, NDArray[np.int64]] = (-1, np.empty(0, np.int64))
 
     def __len__(self) -> int:
@@ -206,7 +207,8 @@ class Loader:
             crop = augment.random_resized_crop(
                 words, height, width, data.crop_area, data.crop_aspect
             )
-            return resize(pixels, augment.resized_crop(crop, self._size, flip)), encoded.label
+            geometry = augment.resized_crop(crop, self._size, flip)
+            return self._resize(pixels, geometry), encoded.label
         pixels = self._whole(pixels)
         if data.augmentation == "cifar" and self._training:
             pixels = self._padded_crop(pixels, words)[:, :: -1 if flip else 1]
@@ -220,7 +222,7 @@ class Loader:
         elif pixels.shape[:2] == (self._size, self._size):
             return pixels
         height, width, _ = pixels.shape
-        return resize(pixels, augment.centre_crop(height, width, short, self._size))
+        return self._resize(pixels, augment.centre_crop(height, width, short, self._size))
 
     def _padded_crop(self, pixels: Pixels, words: augment.Words) -> Pixels:
         pad = self._data.pad
