@@ -39,6 +39,7 @@ GRADIENT_DELAY_STEPS: Final = 16
 
 _GOLDEN: Final = np.uint64(0x9E3779B9)
 _SOFT_BITS: Final = 30
+_ONE: Final = np.int64(1)
 
 
 @overload
@@ -236,8 +237,9 @@ def soft_norm(v: Int64, e: Int64 | int) -> Soft:
     # A float64 may round v up to the next power of two and so shift one place too far: m then
     # comes out as 2^29 instead of being carried there from 2^30, the same number.
     s = np.frexp(v.astype(np.float64))[1].astype(np.int64) - _SOFT_BITS
-    right = np.maximum(s, 0)
-    m: Int64 = ((v << np.maximum(-s, 0)) + ((1 << right) >> 1)) >> right
+    left: Int64 = np.maximum(-s, 0)
+    right: Int64 = np.maximum(s, 0)
+    m = ((v << left) + ((_ONE << right) >> 1)) >> right
     carried = np.abs(m) >> _SOFT_BITS
     m >>= carried
     return Soft(m, np.where(m == 0, 0, e + s + carried))
@@ -275,11 +277,12 @@ def soft_to_int(a: Soft, f: int) -> Int64:
     """Return a * 2^f rounded half up to an integer, at most 2^40 in magnitude."""
     s = -(a.e + f)
     right = np.clip(s, 0, 62)
-    rounded: Int64 = (a.m + ((1 << right) >> 1)) >> right
+    rounded: Int64 = (a.m + ((_ONE << right) >> 1)) >> right
     if int(s.min()) >= 0:
         return rounded
     # |m| >= 2^29: a left shift by 11 already reaches the limit.
-    return np.clip(rounded << np.clip(-s, 0, 11), -(1 << 40), 1 << 40)
+    shifted: Int64 = rounded << np.clip(-s, 0, 11)
+    return np.clip(shifted, -(1 << 40), 1 << 40)
 
 
 def soft_bits(*scalars: Soft) -> int | None:
