@@ -90,6 +90,9 @@ class Board(Protocol):
     def calibrate(self, batch: GhostBatch) -> None:
         """Run one ghost batch without update to give empty histories their first entries."""
 
+    def calibrate_evaluation(self, images: NDArray[np.uint8]) -> None:
+        """Take the frozen exponents of weights without histories from these images."""
+
     def begin_step(self) -> None:
         """Copy weights to 13 bits, fix this step's exponents, clear gradient and sums."""
 

@@ -54,11 +54,16 @@ class Forward:
     running : evaluation: batch norm's running statistics. Exponents then come from the histories
         alone, so that an image's logits depend on nothing but the image, and what is no longer
         needed is released at once. None in training: statistics are the ghost batch's own.
+    calibrating : evaluation of weights without histories: exponents come from these images, and
+        their bit lengths are recorded.
     """
 
-    def __init__(self, state: Pass, running: RunningStatistics | None = None) -> None:
+    def __init__(
+        self, state: Pass, running: RunningStatistics | None = None, *, calibrating: bool = False
+    ) -> None:
         self.state = state
         self.running = running
+        self.frozen = running is not None and not calibrating
 
     def run(self, x: Tensor) -> Array:
         """Return the logits, int16 [n, classes] on 2^-10, of the input mantissas."""
@@ -103,12 +108,12 @@ class Forward:
             return
         key = f"y:{op.name}"
         chosen = state.histories.exponent(key)
-        if chosen is None and self.running is not None:
+        if chosen is None and self.frozen:
             chosen = exponent
         if chosen is None:
             chosen = exact_exponent(write(0).bits, exponent)
         sums = write(chosen - exponent)
-        if self.running is None:
+        if not self.frozen:
             state.histories.record(key, absolute_bits(sums.bits, exponent))
         state.saturated["y"] += sums.saturated
         state.sums[op.output] = Tensor(y, chosen)
@@ -119,16 +124,15 @@ class Forward:
         y = state.sums[branch.y]
         rows = state.rows(branch.y, y.data)
         norm = branch.norm
-        if self.running is not None and norm is None:
-            return plain(exponent=y.exponent, lo=None, hi=None, channels=rows.shape[1])
-        if self.running is not None:
-            assert norm is not None
-            statistics = self.running.statistics(norm, y.exponent)
-            lo = hi = None
-        else:
+        lo: Array | None = None
+        hi: Array | None = None
+        if not self.frozen:
             s1, s2, lo, hi = state.kernels.channel_statistics(rows)
-            if norm is None:
-                return plain(exponent=y.exponent, lo=lo, hi=hi, channels=rows.shape[1])
+        if norm is None:
+            return plain(exponent=y.exponent, lo=lo, hi=hi, channels=rows.shape[1])
+        if self.running is not None:
+            statistics = self.running.statistics(norm, y.exponent)
+        else:
             statistics = batch_statistics(s1, s2, rows.shape[0])
             state.contributions[norm.gamma] = running_contribution(statistics, y.exponent)
         return normalised(
@@ -142,10 +146,10 @@ class Forward:
         )
 
     def _identity(self, name: str) -> IdentityShortcut:
-        """Return a stored activation as a shortcut, with its extremes in training."""
+        """Return a stored activation as a shortcut, with its extremes where a bound needs them."""
         tensor = self.state.activations[name]
         lo, hi = tensor.lo, tensor.hi
-        if lo is None and self.running is None:
+        if lo is None and not self.frozen:
             rows = self.state.rows(name, tensor.data)
             _, _, lo, hi = self.state.kernels.channel_statistics(rows)
         return IdentityShortcut(exponent=tensor.exponent, lo=lo, hi=hi)
@@ -166,10 +170,11 @@ class Forward:
             main,
             shortcut,
             relu=op.relu,
-            frozen_bits=state.histories.frozen(key) if self.running is not None else None,
+            frozen_bits=state.histories.frozen(key) if self.frozen else None,
         )
-        if self.running is None:
+        if not self.frozen:
             state.histories.record(key, c.bits)
+        if self.running is None:
             state.branches[op.main.y] = main
             if isinstance(op.shortcut, Branch):
                 assert isinstance(shortcut, NormBranch)

@@ -85,6 +85,19 @@ class Replica:
         self.running.clear()
         self._saturated.clear()
 
+    def calibrate_evaluation(self, images: NDArray[np.uint8]) -> None:
+        """Give sums and activations their first history entries from images evaluated once.
+
+        For weights without histories: with them, an image's logits depend on the image alone.
+        """
+        self.histories.load({key: [] for key in self.histories.keys})
+        state = self._pass(len(images), None)
+        try:
+            Forward(state, self.running, calibrating=True).run(self._input(images))
+        finally:
+            self._arena.give_all()
+        self.histories.close_step()
+
     def begin_step(self) -> None:
         """Copy weights to 13 bits, fix the gradients' exponents, clear gradient and sums."""
         self._weights = self._copy_weights()
