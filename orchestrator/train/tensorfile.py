@@ -208,17 +208,17 @@ def _read_header(path: Path, file: BinaryIO, size: int) -> bytes:
             f"{path}: a PyTorch pickle file, not a safetensors file; pickles are never loaded: "
             "convert it with safetensors.torch.save_file"
         )
-    if size == 0:
-        raise CheckpointError(f"{path}: truncated: the file is empty")
+    if len(start) < 8:
+        raise CheckpointError(f"{path}: truncated: the file has {size} bytes")
     length = int.from_bytes(start, "little")
     first = file.read(1)
-    if len(start) == 8 and (length > _LONGEST_HEADER or first not in (b"{", b"")):
+    if length > _LONGEST_HEADER or first not in (b"{", b""):
         raise CheckpointError(
             f"{path}: not a safetensors file (or its first bytes are damaged): "
             f"the header would be {length:,} bytes long and start with {first!r}"
         )
     header = first + file.read(length - 1) if length else b""
-    if len(start) < 8 or len(header) < length:
+    if len(header) < length:
         raise CheckpointError(
             f"{path}: truncated: the header needs {8 + length:,} bytes, the file has {size:,}"
         )

@@ -120,16 +120,16 @@ def to_grid(name: str, values: NDArray[Any], dtype: type[G]) -> NDArray[G]:
     for start in range(0, flat.size, _CHUNK):
         part = slice(start, start + _CHUNK)
         scaled = flat[part].astype(np.float64) * 2.0**-MASTER_EXPONENT
-        # floor(x + 0.5) would round x + 0.5 first; the remainder above the floor is exact.
-        whole = np.floor(scaled)
-        whole += scaled - whole >= 0.5
-        bad = ~(np.abs(whole) <= limit)
+        bad = ~((scaled >= -limit - 0.5) & (scaled < limit + 0.5))
         if bad.any():
             value = float(flat[part][bad][0])
             bound = 8 if dtype is np.int32 else 2**18
             raise CheckpointError(
                 f"{name} holds {value:g}; magnitudes below {bound:,} can be represented"
             )
+        # floor(x + 0.5) would round x + 0.5 first; the remainder above the floor is exact.
+        whole = np.floor(scaled)
+        whole += scaled - whole >= 0.5
         rounded[part] = whole.astype(dtype)
     return grid
 
