@@ -14,8 +14,7 @@ from math import prod
 from typing import Literal
 
 from orchestrator.errors import ArgumentError
-from orchestrator.model.distributions import Distribution
-from orchestrator.model.layers import BatchNorm, Conv2D, Dense
+from orchestrator.model.layers import BatchNorm
 from orchestrator.model.symbolic import Input, InputLayer, Layer, Node, Shape, Tensor
 
 __all__ = ["Buffer", "Graph", "Node", "Parameter", "build_graph", "sequential"]
@@ -183,6 +182,7 @@ def build_graph(inputs: Tensor, outputs: Tensor) -> Graph:
 
     Examples
     --------
+    >>> from orchestrator.model.layers import Dense
     >>> x = Input((4,))
     >>> build_graph(x, Dense(3, name="fc")(x)).parameter_count
     15
@@ -208,7 +208,7 @@ def sequential(input_shape: Sequence[int], layers: Sequence[Layer]) -> Graph:
 
     Examples
     --------
-    >>> from orchestrator.model.layers import Flatten, ReLU
+    >>> from orchestrator.model.layers import Dense, Flatten, ReLU
     >>> sequential((8, 8, 1), [Flatten(), Dense(32), ReLU(), Dense(10)]).macs
     2368
     """
@@ -216,11 +216,6 @@ def sequential(input_shape: Sequence[int], layers: Sequence[Layer]) -> Graph:
     for layer in layers:
         tensor = layer(tensor)
     return build_graph(inputs, tensor)
-
-
-def initial_distribution(node: Node) -> Distribution | None:
-    """Distribution of the node's initial weights; None for layers without drawn weights."""
-    return node.layer.initial if isinstance(node.layer, Conv2D | Dense) else None
 
 
 def _check_node(node: Node, known: dict[str, Node]) -> None:
