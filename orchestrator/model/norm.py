@@ -18,7 +18,6 @@ from orchestrator.dfp import (
     Soft,
     epsilon_q16,
     half_up,
-    half_up_rational,
     half_up_saturating,
     soft_align,
     soft_bits,
@@ -31,6 +30,30 @@ from orchestrator.dfp import (
     soft_to_int,
 )
 from orchestrator.errors import ArgumentError
+from orchestrator.model.statistics import (
+    Statistics,
+    batch_statistics,
+    running_contribution,
+    running_update,
+    statistics_from_running,
+)
+
+__all__ = [
+    "BackwardCoefficients",
+    "ChannelGradient",
+    "ForwardCoefficients",
+    "IdentityShortcut",
+    "NormBranch",
+    "Statistics",
+    "backward_coefficients",
+    "batch_statistics",
+    "forward_coefficients",
+    "normalised",
+    "plain",
+    "running_contribution",
+    "running_update",
+    "statistics_from_running",
+]
 
 COEFFICIENT_LIMIT: Final = 16383
 """Largest magnitude of A, R and C: two products with 16-bit mantissas fit 31 bits."""
@@ -39,14 +62,6 @@ OFFSET_LIMIT: Final = 1 << 30
 """Largest value of max|B| + 2^s: with it the whole expression fits an int32."""
 
 _LARGEST_F: Final = 40
-_RUNNING_BITS: Final = 46
-
-
-class Statistics(NamedTuple):
-    """Mean and biased variance per channel, int64 in Q16 of y's unit and of its square."""
-
-    mean: Int64
-    variance: Int64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,23 +148,6 @@ class BackwardCoefficients:
     beta: ChannelGradient | None
 
 
-def batch_statistics(s1: Int64, s2: Int64, rows: int) -> Statistics:
-    """Return a ghost batch's statistics from exact sums of y and of y^2.
-
-    Parameters
-    ----------
-    s1, s2 : sums over `rows` mantissas of magnitude 32767 at most.
-    rows : N * H * W, 1 .. 2^24.
-    """
-    pivot = (s1 + rows // 2) // rows
-    rest = s1 - rows * pivot
-    squares = s2 - 2 * pivot * s1 + rows * pivot * pivot
-    fraction = ((rest << 16) + rows // 2) // rows
-    whole, part = np.divmod(squares, rows)
-    variance = (whole << 16) + (part << 16) // rows - half_up(fraction * fraction, 16)
-    return Statistics((pivot << 16) + fraction, np.maximum(variance, 0))
-
-
 def normalised(
     *,
     exponent: int,
@@ -221,19 +219,31 @@ def forward_coefficients(
         )
     scales = (branch.scale,) if shortcut is None else (branch.scale, shortcut.scale)
     f = _first_f(*scales)
-    while True:
-        a, *rest = (soft_to_int(scale, f) for scale in scales)
-        r = rest[0] if rest else None
-        if _within(COEFFICIENT_LIMIT, a, *rest):
-            b = _forward_offset(branch, shortcut, a, r, f)
-            if frozen_bits is None:
-                length = _forward_bound(branch, shortcut, a, r, b, relu).bit_length()
-            else:
-                length = max(0, frozen_bits + f)
-            shift = max(0, length - 12)
-            if _offset_fits(b, shift):
-                break
+    while (found := _forward_at(f, branch, shortcut, relu, frozen_bits)) is None:
         f -= 1
+    return found
+
+
+def _forward_at(
+    f: int,
+    branch: NormBranch,
+    shortcut: NormBranch | None,
+    relu: bool,
+    frozen_bits: int | None,
+) -> ForwardCoefficients | None:
+    """Return the coefficients with f fraction bits; None if they do not fit."""
+    a = soft_to_int(branch.scale, f)
+    r = None if shortcut is None else soft_to_int(shortcut.scale, f)
+    if not (_coefficients_fit(a) and (r is None or _coefficients_fit(r))):
+        return None
+    b = _forward_offset(branch, shortcut, a, r, f)
+    if frozen_bits is None:
+        length = _forward_bound(branch, shortcut, a, r, b, relu).bit_length()
+    else:
+        length = max(0, frozen_bits + f)
+    shift = max(0, length - 12)
+    if not _offset_fits(b, shift):
+        return None
     return ForwardCoefficients(
         a=a.astype(np.int32),
         b=b.astype(np.int32),
@@ -304,30 +314,53 @@ def backward_coefficients(
     slope = soft_mul(soft_mul(branch.scale, inverse_variance), soft_div_int(centred, rows))
     slope = Soft(-slope.m, slope.e)
     mean_error = ((d1 << 16) + rows // 2) // rows
-    deviation = _largest_deviation(branch)
     f = _first_f(branch.scale, slope)
-    while True:
-        a, c0 = soft_to_int(branch.scale, f), soft_to_int(slope, f)
-        if _within(COEFFICIENT_LIMIT, a, c0):
-            c, p = _scaled_slope(slope, c0, f)
-            b = half_up(-(((a * mean_error) << p) + c * branch.mean), 16 + p)
-            bound = np.abs(a) * dmax + ((np.abs(c) * deviation) >> p)
-            bound += (np.abs(a * mean_error) >> 16) + 2
-            shift = max(0, int(bound.max()).bit_length() - 12)
-            if _offset_fits(b, shift):
-                break
+    while (found := _backward_at(f, branch, slope, mean_error, dmax)) is None:
         f -= 1
     values, exponent = soft_align(soft_mul(centred, branch.inverse_sigma))
     return BackwardCoefficients(
-        a=a.astype(np.int32),
-        c=c.astype(np.int32),
-        p=p,
-        b=b.astype(np.int32),
-        shift=shift,
-        exponent=error_exponent - branch.exponent - f + shift,
+        a=found.a.astype(np.int32),
+        c=found.c.astype(np.int32),
+        p=found.p,
+        b=found.b.astype(np.int32),
+        shift=found.shift,
+        exponent=error_exponent - branch.exponent - f + found.shift,
         gamma=ChannelGradient(values, exponent + error_exponent),
         beta=ChannelGradient(d1, error_exponent),
     )
+
+
+class _Backward(NamedTuple):
+    a: Int64
+    c: Int64
+    p: int
+    b: Int64
+    shift: int
+
+
+def _backward_at(
+    f: int, branch: NormBranch, slope: Soft, mean_error: Int64, dmax: Int32
+) -> _Backward | None:
+    """Return the coefficients with f fraction bits; None if they do not fit.
+
+    Parameters
+    ----------
+    f : fraction bits of A.
+    branch : as in the forward pass, with its extremes.
+    slope : the real value of C.
+    mean_error : the mean of d in Q16.
+    dmax : the largest |d|.
+    """
+    a, c0 = soft_to_int(branch.scale, f), soft_to_int(slope, f)
+    if not (_coefficients_fit(a) and _coefficients_fit(c0)):
+        return None
+    c, p = _scaled_slope(slope, c0, f)
+    offset = a * mean_error
+    b = half_up(-((offset << p) + c * branch.mean), 16 + p)
+    bound = np.abs(a) * dmax + ((np.abs(c) * _largest_deviation(branch)) >> p)
+    bound += (np.abs(offset) >> 16) + 2
+    shift = max(0, int(bound.max()).bit_length() - 12)
+    return _Backward(a, c, p, b, shift) if _offset_fits(b, shift) else None
 
 
 def _backward_plain(dmax: Int32, error_exponent: int) -> BackwardCoefficients:
@@ -349,7 +382,7 @@ def _backward_plain(dmax: Int32, error_exponent: int) -> BackwardCoefficients:
 def _scaled_slope(slope: Soft, c0: Int64, f: int) -> tuple[Int64, int]:
     """Return C and the p fraction bits it has below A's, as many as fit, 4 at most."""
     p = min(4, 14 - int(np.abs(c0).max()).bit_length())
-    while not _within(COEFFICIENT_LIMIT, c := soft_to_int(slope, f + p)):
+    while not _coefficients_fit(c := soft_to_int(slope, f + p)):
         p -= 1
     return c, p
 
@@ -369,60 +402,9 @@ def _first_f(*scales: Soft) -> int:
     return _LARGEST_F if bits is None else min(_LARGEST_F, 14 - bits)
 
 
-def _within(limit: int, *values: Int64) -> bool:
-    return all(int(np.abs(v).max()) <= limit for v in values)
+def _coefficients_fit(values: Int64) -> bool:
+    return int(np.abs(values).max()) <= COEFFICIENT_LIMIT
 
 
 def _offset_fits(b: Int64, shift: int) -> bool:
     return int(np.abs(b).max()) + (1 << shift) <= OFFSET_LIMIT
-
-
-def running_contribution(statistics: Statistics, exponent: int) -> Statistics:
-    """Return a ghost batch's statistics in real units on the grid 2^-28, to be summed exactly.
-
-    Parameters
-    ----------
-    statistics : of the ghost batch, Q16 of y's unit.
-    exponent : of y.
-
-    Returns
-    -------
-    Values of magnitude 2^46 at most, so that 65536 ghost batches sum inside an int64.
-    """
-    return Statistics(
-        half_up_saturating(statistics.mean, -(exponent + 12), _RUNNING_BITS),
-        half_up_saturating(statistics.variance, -(2 * exponent + 12), _RUNNING_BITS),
-    )
-
-
-def running_update(run: Int64, total: Int64, ghost_batches: int, momentum: Fraction) -> Int64:
-    """Return running values after a step.
-
-    Parameters
-    ----------
-    run : running means or variances before, grid 2^-28, magnitude 2^46 at most.
-    total : the step's exact sum of contributions over all ghost batches of all ranks.
-    ghost_batches : how many, 1 .. 65536.
-    momentum : weight of the new value, 0 .. 1.
-    """
-    weight = half_up_rational(momentum, -16)
-    change = (total + ghost_batches // 2) // ghost_batches - run
-    # change * weight can reach 2^63; its low 16 bits are the only ones that round.
-    return run + (change >> 16) * weight + half_up((change & 0xFFFF) * weight, 16)
-
-
-def statistics_from_running(mean: Int64, variance: Int64, exponent: int) -> Statistics:
-    """Return running values as statistics of y, for evaluation.
-
-    Parameters
-    ----------
-    mean, variance : running values, grid 2^-28.
-    exponent : of y.
-
-    Returns
-    -------
-    Q16 of y's unit; a mean stops at +-2^40 and a variance at 2^61, far outside what y can hold.
-    """
-    q_mean = half_up_saturating(mean, exponent + 12, 40)
-    q_variance = half_up_saturating(variance, 2 * exponent + 12, 61)
-    return Statistics(q_mean, np.maximum(q_variance, 0))

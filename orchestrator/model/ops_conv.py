@@ -13,15 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator.dfp import (
-    LIMIT16,
-    Int16,
-    Int32,
-    Int64,
-    half_up,
-    or_bits,
-    round_saturate,
-)
+from orchestrator.dfp import LIMIT16, Int16, Int32, Int64, half_up, or_bits, round_saturate
 from orchestrator.model.shapes import ConvShape, Sums
 
 Float64 = NDArray[np.float64]
@@ -71,12 +63,10 @@ def conv_input_gradient(
 
     Parameters
     ----------
-    shape : the convolution's sizes.
     e, w : error at the output and weights, 13-bit mantissas.
     addend : the other consumers' exact sum [n, h, w, c], or None.
-    acc_shift, addend_shift : from `dfp.align`.
+    acc_shift, addend_shift, shift : from `dfp.align`, and from its exponent to d's.
     mask : the stored activation after a ReLU [n, h, w, c], or None.
-    shift : from the common exponent to d's.
     d : output [n, h, w, c].
     """
     kernel = w.reshape(shape.k, -1).astype(np.float64)

@@ -1,6 +1,5 @@
 """Batch norm's integer coefficients against float64, autograd and exact rationals."""
 
-import math
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -78,40 +77,6 @@ def safe_in_int32(a: np.ndarray, r: np.ndarray | None, b: np.ndarray, shift: int
     """Say whether the coefficients keep every intermediate of a pass inside an int32."""
     factors = np.abs(a).max() <= 16383 and (r is None or np.abs(r).max() <= 16383)
     return bool(factors and int(np.abs(b.astype(np.int64)).max()) + 2**shift <= 2**30)
-
-
-class TestStatistics:
-    @quick
-    @given(SEEDS, st.integers(1, 60))
-    def test_mean_and_variance_are_within_a_q16_step(self, seed: int, rows: int) -> None:
-        y = np.random.default_rng(seed).integers(-LIMIT16, LIMIT16, (rows, 3)).astype(np.int16)
-        s1, s2, _, _ = ops.channel_statistics(y)
-        got = norm.batch_statistics(s1, s2, rows)
-        for c in range(3):
-            mean = Fraction(int(s1[c]), rows)
-            variance = Fraction(int(s2[c]), rows) - mean * mean
-            assert abs(Fraction(int(got.mean[c]), 2**16) - mean) <= Fraction(1, 2**17)
-            assert abs(Fraction(int(got.variance[c]), 2**16) - variance) <= Fraction(2, 2**16)
-
-    @pytest.mark.parametrize("value", [LIMIT16, -LIMIT16, 0, 17])
-    def test_a_constant_has_no_variance(self, value: int) -> None:
-        rows = 2**24
-        s1 = np.array([value * rows], np.int64)
-        s2 = np.array([value * value * rows], np.int64)
-        got = norm.batch_statistics(s1, s2, rows)
-        assert got.mean.tolist() == [value << 16]
-        assert got.variance.tolist() == [0]
-
-    def test_largest_deviation_and_largest_batch(self) -> None:
-        rows = 2**24
-        s2 = np.array([LIMIT16**2 * rows], np.int64)
-        got = norm.batch_statistics(np.array([0], np.int64), s2, rows)
-        assert got.variance.tolist() == [LIMIT16**2 << 16]
-
-    def test_half_way_means_round_up(self) -> None:
-        got = norm.batch_statistics(np.array([3, -3]), np.array([5, 5]), 2)
-        assert got.mean.tolist() == [3 << 15, -3 << 15]
-        assert got.variance.tolist() == [1 << 14] * 2
 
 
 def forward_tolerance(
@@ -322,23 +287,6 @@ class TestEvaluation:
         )
         got = norm.forward_coefficients(branch, branch, relu=True, frozen_bits=0)
         assert safe_in_int32(got.a, got.r, got.b, got.shift)
-
-    @quick
-    @given(
-        st.integers(-(2**46), 2**46),
-        st.integers(-(2**46), 2**46),
-        st.integers(1, 65536),
-        st.fractions(min_value=0, max_value=1, max_denominator=1000),
-    )
-    def test_running_update_is_exact(
-        self, run: int, value: int, ghost_batches: int, momentum: Fraction
-    ) -> None:
-        total = value * ghost_batches - ghost_batches // 3
-        mean = math.floor(Fraction(total, ghost_batches) + Fraction(1, 2))
-        weight = math.floor(momentum * 2**16 + Fraction(1, 2))
-        expected = run + math.floor(Fraction((mean - run) * weight, 2**16) + Fraction(1, 2))
-        got = norm.running_update(np.array([run]), np.array([total]), ghost_batches, momentum)
-        assert got.tolist() == [expected]
 
 
 def autograd(source: Layer, d: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
