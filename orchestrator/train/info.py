@@ -58,4 +58,4 @@ class RunSummary:
     last: EvaluationRecord | None
     best: EvaluationRecord | None
     reason: str
-    fingerprint: str = ""
+    fingerprint: str

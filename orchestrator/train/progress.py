@@ -100,7 +100,9 @@ class ConsoleProgress:
         """End the live line and print the summary."""
         self.stop()
         self._console.print(summary_table(summary))
-        self._console.print(f"run directory: {folder}", highlight=False, soft_wrap=True)
+        # Outside the table, which would cut what people copy to the width of the screen.
+        self._print(f"fingerprint: {summary.fingerprint}")
+        self._print(f"run directory: {folder}")
 
     def _line(self, record: StepRecord) -> str:
         epochs = self._info.total_epochs if self._info else 0
@@ -133,8 +135,6 @@ def summary_table(summary: RunSummary) -> Table:
                 f"top-1 {evaluation.accuracy:.2%}, top-5 {evaluation.top5_accuracy:.2%}, "
                 f"loss {evaluation.loss:.4f} (step {evaluation.step:,})",
             )
-    if summary.fingerprint:
-        table.add_row("fingerprint", summary.fingerprint)
     return table
 
 

@@ -97,7 +97,7 @@ def events(folder: Path) -> list[Event]:
 
 def test_all_files_tell_the_run(folder: RunFolder, config: RunConfig, info: RunInfo) -> None:
     clock, screen = Clock(), io.StringIO()
-    console = Console(file=screen, width=100)
+    console = Console(file=screen, width=40)
     tell(FileRecorder(folder, config, console, clock=clock), clock, info)
     records = read_metrics(folder.metrics)
     assert [record["kind"] for record in records] == ["step", "step", "evaluation"]
