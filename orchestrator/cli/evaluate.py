@@ -1,0 +1,100 @@
+"""``regatta evaluate``."""
+
+from pathlib import Path
+
+from orchestrator.boards.base import open_board
+from orchestrator.cli.output import print_facts, print_table, write_json
+from orchestrator.collectives import guarded, open_collective
+from orchestrator.config import load_config, parse_config
+from orchestrator.errors import CheckpointError
+from orchestrator.train.checkpoint import load_checkpoint
+from orchestrator.train.evaluation import EvaluationCounts
+from orchestrator.train.evaluation import evaluate as evaluate_split
+from orchestrator.train.keeper import find_checkpoint
+from orchestrator.train.setup import check_output, open_loader, prepare
+
+
+def evaluate(
+    checkpoint: Path,
+    config_path: Path | None,
+    overrides: list[str],
+    *,
+    per_class: bool,
+    json_path: Path | None,
+) -> None:
+    """Evaluate a checkpoint on the evaluation split, on all ranks of the job."""
+    with guarded():
+        path = find_checkpoint(checkpoint)
+        state = load_checkpoint(path)
+        if config_path is None:
+            config = parse_config(state.config_text, overrides)
+        else:
+            config = load_config(config_path, overrides)
+        setup = prepare(config, training=False)
+        check_output(config, setup)
+        state = load_checkpoint(path, setup.graph)
+        collective = open_collective(config.collective)
+        board = open_board(config.slice, setup.graph, setup.settings, config.train.threads)
+        board.load(state.masters, running=state.running)
+        if set(state.histories) != set(board.histories.keys):
+            raise CheckpointError(f"{path}: its histories belong to another version of the network")
+        board.histories.load(state.histories)
+        counts = evaluate_split(
+            board,
+            open_loader(config, setup.eval_data, training=False),
+            collective,
+            samples=len(setup.eval_data),
+            classes=len(setup.classes),
+            batch=config.train.eval_batch,
+        )
+        assert counts is not None
+        if collective.rank == 0:
+            _show(path, counts, setup.classes, per_class=per_class)
+            write_json(json_path, values(path, state.step, counts, setup.classes))
+        board.close()
+        collective.close()
+
+
+def values(
+    path: Path, step: int, counts: EvaluationCounts, classes: tuple[str, ...]
+) -> dict[str, object]:
+    """Return an evaluation as JSON values."""
+    return {
+        "checkpoint": str(path),
+        "step": step,
+        "samples": counts.samples,
+        "top1": counts.top1,
+        "top5": counts.top5,
+        "accuracy": counts.top1 / counts.samples,
+        "top5_accuracy": counts.top5 / counts.samples,
+        "loss": counts.loss,
+        "classes": {
+            name: {"samples": int(samples), "top1": int(right)}
+            for name, samples, right in zip(
+                classes, counts.class_samples, counts.class_top1, strict=True
+            )
+        },
+    }
+
+
+def _show(
+    path: Path, counts: EvaluationCounts, classes: tuple[str, ...], *, per_class: bool
+) -> None:
+    n = counts.samples
+    print_facts(
+        str(path),
+        {
+            "images": f"{n:,}",
+            "top-1": f"{counts.top1 / n:.2%} ({counts.top1:,})",
+            "top-5": f"{counts.top5 / n:.2%} ({counts.top5:,})",
+            "loss": f"{counts.loss:.4f}",
+        },
+    )
+    if per_class:
+        rows = [
+            [name, f"{samples:,}", f"{right:,}", f"{right / samples:.2%}" if samples else "-"]
+            for name, samples, right in zip(
+                classes, counts.class_samples.tolist(), counts.class_top1.tolist(), strict=True
+            )
+        ]
+        print_table("By class", ["class", "images", "right", "top-1"], rows)
