@@ -25,11 +25,14 @@ class DataConfig:
         ),
     )
     train_split: str = field(
-        default="train", metadata=about("folder inside `path` with the images to train on")
+        default="train",
+        metadata=about("folder inside `path` with the images to train on; or names of shards"),
     )
     eval_split: str = field(
         default="val",
-        metadata=about("folder inside `path` with the images to evaluate on (cifar10: test)"),
+        metadata=about(
+            "folder inside `path` with the images to evaluate on (cifar10: test); or names of shards"
+        ),
     )
     augmentation: Literal["none", "cifar", "imagenet"] = field(
         default="none",
@@ -59,7 +62,11 @@ class DataConfig:
     )
     resize: int = field(
         default=256,
-        metadata=about("imagenet: short side before evaluation's centre crop, pixels", low=1),
+        metadata=about(
+            "imagenet: short side before evaluation's centre crop for an input of 224 pixels; "
+            "in proportion for others",
+            low=1,
+        ),
     )
     pad: int = field(default=4, metadata=about("cifar: padding before the crop, pixels", low=0))
     on_error: Literal["stop", "skip"] = field(

@@ -59,7 +59,8 @@ class GhostBatch:
     skipped
         Names of the damaged samples.
     own
-        bool [samples], false where a damaged sample was replaced by another of this batch.
+        bool [samples], false where a damaged sample was replaced by another of this batch: what an
+        evaluation must not count.
     key
         As requested.
     """
@@ -123,6 +124,8 @@ class Loader:
         self._seed = seed
         self._training = training
         self._resize = find_resize()
+        side = image_size + 2 * data.pad
+        self._padding = np.tile(augment.padding_pixel(data.mean), (side, side, 1))
         self._order: tuple[int, NDArray[np.int64]] = (-1, np.empty(0, np.int64))
 
     def __len__(self) -> int:
@@ -147,8 +150,8 @@ class Loader:
         Raises
         ------
         DataError
-            A sample is damaged, with its name; under ``data.on_error: skip`` only if all of a ghost
-            batch are.
+            A sample is damaged, with its name; under ``data.on_error: skip`` only in training, if
+            all of a ghost batch are.
         """
         pending: deque[Future[GhostBatch]] = deque()
         pool = ThreadPoolExecutor(self._data.workers, thread_name_prefix="regatta-data")
@@ -179,8 +182,8 @@ class Loader:
     def _load(self, request: GhostRequest, samples: NDArray[np.int64]) -> GhostBatch:
         """Load one ghost batch; runs in a worker thread."""
         count = len(samples)
-        images = np.empty((count, self._size, self._size, self._channels), np.uint8)
-        labels = np.empty(count, np.int32)
+        images = np.zeros((count, self._size, self._size, self._channels), np.uint8)
+        labels = np.zeros(count, np.int32)
         own = np.ones(count, np.bool_)
         skipped = []
         words = augment.draw(self._seed, request.epoch, samples)
@@ -193,8 +196,10 @@ class Loader:
                 own[slot] = False
                 skipped.append(self._dataset.name(sample))
                 LOG.warning("skipped: %s", error)
-        if skipped:
-            _replace(images, labels, own, skipped)
+        if self._training and not own.any():
+            raise DataError(f"every image of a ghost batch is damaged: {', '.join(skipped)}")
+        if own.any() and not own.all():
+            _replace(images, labels, own)
         return GhostBatch(images, labels, request.positions, tuple(skipped), own, request.key)
 
     def _image(self, sample: int, words: augment.Words) -> tuple[Pixels, int]:
@@ -226,20 +231,14 @@ class Loader:
 
     def _padded_crop(self, pixels: Pixels, words: augment.Words) -> Pixels:
         pad = self._data.pad
-        side = self._size + 2 * pad
-        padded = np.empty((side, side, self._channels), np.uint8)
-        padded[:] = augment.padding_pixel(self._data.mean)
+        padded = self._padding.copy()
         padded[pad : pad + self._size, pad : pad + self._size] = pixels
         top, left = augment.padding_crop(words, pad)
         return padded[top : top + self._size, left : left + self._size]
 
 
-def _replace(
-    images: Pixels, labels: NDArray[np.int32], own: NDArray[np.bool_], skipped: list[str]
-) -> None:
+def _replace(images: Pixels, labels: NDArray[np.int32], own: NDArray[np.bool_]) -> None:
     """Fill the slots of damaged samples with the next good one of the ghost batch, cyclically."""
-    if not own.any():
-        raise DataError(f"every image of a ghost batch is damaged: {', '.join(skipped)}")
     count = len(own)
     for slot in np.flatnonzero(~own):
         source = next(s % count for s in range(slot + 1, slot + count) if own[s % count])

@@ -64,6 +64,8 @@ def evaluate(
             totals[3] = 1
             break
         images, labels = part.images[part.own], part.labels[part.own]
+        if not len(labels):
+            continue
         result = board.evaluate(images, labels)
         totals[:3] += (result.loss_q24, result.top1, result.top5)
         by_class[0] += np.bincount(labels, minlength=classes)

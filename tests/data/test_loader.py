@@ -210,10 +210,13 @@ def test_skipping_is_the_same_for_any_split_of_the_requests(images) -> None:
 
 
 def test_ghost_batch_without_any_good_image(images) -> None:
-    truncate(images, 0, 1, 2, 3)
-    loader = make_loader(images, training=False, on_error="skip")
-    with pytest.raises(DataError, match=r"every image of a ghost batch is damaged: .*ant/0.jpg"):
+    names = truncate(images, *range(12))
+    loader = make_loader(images, on_error="skip")
+    with pytest.raises(DataError, match=r"every image of a ghost batch is damaged: .*/0.jpg"):
         list(loader.ghost_batches(requests()))
+    evaluated = list(make_loader(images, training=False, on_error="skip").ghost_batches(requests()))
+    assert [name for batch in evaluated for name in batch.skipped] == names
+    assert not any(batch.own.any() for batch in evaluated)
 
 
 @pytest.mark.parametrize("positions", [[], [0, 1, 2, 3, 4], [12], [-1]])
