@@ -3,7 +3,6 @@
 from orchestrator.data.base import Dataset, Encoded
 from orchestrator.data.decode import decoder_version
 from orchestrator.data.loader import GhostBatch, GhostRequest, Loader
-from orchestrator.data.order import steps_per_epoch
 from orchestrator.data.sources import open_dataset
 
 __all__ = [
@@ -14,5 +13,4 @@ __all__ = [
     "Loader",
     "decoder_version",
     "open_dataset",
-    "steps_per_epoch",
 ]

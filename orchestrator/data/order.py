@@ -19,8 +19,3 @@ def epoch_order(samples: int, seed: int, epoch: int) -> NDArray[np.int64]:
     words = philox4x32((indices, epoch, 0, SHUFFLE << 24), seed).astype(np.uint64)
     keys = (words[:, 0] << np.uint64(32)) | words[:, 1]
     return np.argsort(keys, kind="stable").astype(np.int64)
-
-
-def steps_per_epoch(samples: int, global_batch: int) -> int:
-    """Return the number of whole global batches in an epoch."""
-    return samples // global_batch

@@ -5,6 +5,8 @@ import io
 import numpy as np
 import pytest
 import simplejpeg
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from orchestrator.data.base import Encoded
@@ -74,6 +76,17 @@ def test_truncated_jpeg_is_named(share: float) -> None:
     whole = saved(RGB, "RGB", quality=95).content
     with pytest.raises(DataError, match=r"a.jpg: a damaged or truncated JPEG \("):
         decode(Encoded(whole[: int(len(whole) * share)], 0, "a.jpg"), 3)
+
+
+@given(st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), min_size=1, max_size=5))
+def test_any_damage_gives_pixels_or_a_data_error(changes: list[tuple[int, int]]) -> None:
+    content = bytearray(saved(RGB, "RGB", quality=60).content)
+    for place, value in changes:
+        content[place % len(content)] = value
+    try:
+        assert decode(Encoded(bytes(content), 0, "a.jpg"), 3).shape[2] == 3
+    except DataError as error:
+        assert str(error).startswith("a.jpg: ")
 
 
 def test_header_that_asks_for_all_memory() -> None:

@@ -8,7 +8,7 @@ import pytest
 from orchestrator.config.data import DataConfig
 from orchestrator.config.model import ModelConfig
 from orchestrator.data import open_dataset
-from orchestrator.data.order import epoch_order, steps_per_epoch
+from orchestrator.data.order import epoch_order
 from orchestrator.errors import ConfigError, DataError
 
 
@@ -118,8 +118,3 @@ def test_order_is_a_permutation_of_seed_and_epoch() -> None:
     assert epoch_order(0, 3, 4).shape == (0,)
     moved = np.abs(order - np.arange(1000)).mean()
     assert 290 < moved < 380
-
-
-def test_last_incomplete_global_batch_is_left_out() -> None:
-    assert steps_per_epoch(50_000, 128) == 390
-    assert steps_per_epoch(127, 128) == 0
