@@ -61,17 +61,18 @@ def replacing(path: Path, needed: int | None = None) -> Iterator[BinaryIO]:
         As :func:`writing`.
     """
     temporary = temporary_path(path)
-    try:
-        with writing(path, needed):
+    with writing(path, needed):
+        try:
             with open(temporary, "wb") as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, path)
             sync_folder(path.parent)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+        except BaseException:
+            # Before a message counts the free bytes.
+            temporary.unlink(missing_ok=True)
+            raise
 
 
 def temporary_path(path: Path) -> Path:

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 
-from orchestrator.train.info import RunInfo, RunSummary
+from orchestrator.train.info import INTERRUPTED, RunInfo, RunSummary
 from orchestrator.train.metrics import EvaluationRecord, StepRecord
 
 _PLAIN_EVERY_S = 10.0
@@ -120,7 +120,8 @@ class ConsoleProgress:
 
 def summary_table(summary: RunSummary) -> Table:
     """Return the table a run ends with."""
-    table = Table(title="Training finished", show_header=False, title_justify="left")
+    end = "interrupted" if summary.reason == INTERRUPTED else "finished"
+    table = Table(title=f"Training {end}", show_header=False, title_justify="left")
     table.add_column(style="bold")
     table.add_column()
     table.add_row("ended", summary.reason)

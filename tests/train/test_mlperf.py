@@ -1,5 +1,7 @@
 import dataclasses
+import io
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -8,11 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
-from orchestrator.config import RunConfig, parse_config
+from orchestrator.collectives import SingleCollective
+from orchestrator.config import RunConfig, load_config, parse_config
 from orchestrator.train.info import RunInfo
 from orchestrator.train.metrics import EvaluationRecord
 from orchestrator.train.mlperf import TOKEN, MlperfLog, end_lr, peak_lr
+from orchestrator.train.session import run_training
 from orchestrator.train.state import ResumePoint
 
 LARS = """
@@ -249,3 +254,30 @@ def test_first_and_last_rates(overrides: list[str], peak: float, end: float | No
     config = parse_config(LARS, overrides)
     assert peak_lr(config) == peak
     assert end_lr(config) == (None if end is None else pytest.approx(float(end)))
+
+
+def test_the_checker_passes_a_real_run_but_for_its_accuracy(tmp_path: Path) -> None:
+    config = load_config(
+        Path(__file__).parents[2] / "configs" / "resnet50_mlperf_rcp_4096.yaml",
+        [
+            "data.source=synthetic",
+            "data.path=null",
+            "data.train_samples=8",
+            "data.eval_samples=4",
+            "data.augmentation=none",
+            "model.image_size=64",
+            "train.global_batch=4",
+            "train.ghost_batch=2",
+            "train.max_steps=1",
+            f"run.dir={tmp_path / 'run'}",
+        ],
+    )
+    console = Console(file=io.StringIO())
+    _, folder = run_training(config, SingleCollective(), name="mlperf", console=console)
+    assert "Failed checks for eval_accuracy" in check(folder.mlperf).stderr
+    reached = re.sub(
+        r'("key": "eval_accuracy", "value": )[\d.]+', r"\g<1>0.7591", folder.mlperf.read_text()
+    )
+    folder.mlperf.write_text(reached)
+    result = check(folder.mlperf)
+    assert result.returncode == 0, result.stderr
