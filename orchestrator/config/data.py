@@ -7,15 +7,19 @@ from typing import Literal
 from orchestrator.config.schema import about, check_fields, shown
 from orchestrator.errors import ConfigError
 
-WITHOUT_PATH = ("digits", "synthetic")
+WITHOUT_PATH = ("digits", "synthetic", "memory")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DataConfig:
     """The images, their augmentation and how they are read."""
 
-    source: Literal["digits", "folder", "cifar10", "webdataset", "tfrecord", "synthetic"] = field(
-        metadata=about("kind of data set; digits and synthetic need no path")
+    source: Literal[
+        "digits", "folder", "cifar10", "webdataset", "tfrecord", "synthetic", "memory"
+    ] = field(
+        metadata=about(
+            "kind of data set; digits and synthetic need no path; memory: arrays given in Python"
+        )
     )
     path: str | None = field(
         default=None,

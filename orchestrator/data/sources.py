@@ -62,6 +62,11 @@ def _open(data: DataConfig, model: ModelConfig, split: Split, seed: int) -> Data
         return Digits(split)
     if data.source == "synthetic":
         return _synthetic(data, model, split, seed)
+    if data.source == "memory":
+        raise ConfigError(
+            "data.source: memory stands for arrays that a Python program gave; set data.source "
+            "and the other keys of a data set that can be read here"
+        )
     if data.path is None:
         raise ConfigError(f"data.path: missing; data.source {data.source} needs one")
     path = Path(data.path)
