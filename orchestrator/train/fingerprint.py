@@ -43,45 +43,36 @@ def fingerprint(state: TrainState, full: bool = False) -> str:
     ArgumentError
         If an array has another element type than the one above, or a name is used twice.
     """
-    digest = hashlib.sha256()
     twice = sorted(state.masters.keys() & state.running.keys())
     if twice:
         raise ArgumentError(f"{twice[0]}: both a parameter and a running statistic")
-    canonical: dict[str, tuple[NDArray[Any], int]] = {}
-    for name, weights in state.masters.items():
-        canonical[name] = (_expect(name, weights, np.int32), MASTER_EXPONENT)
-    for name, statistic in state.running.items():
-        canonical[name] = (_expect(name, statistic, np.int64), RUNNING_EXPONENT)
-    _enter(digest, canonical)
+    digest = hashlib.sha256()
+    masters = _expect(state.masters, np.int32, MASTER_EXPONENT)
+    _enter(digest, masters | _expect(state.running, np.int64, RUNNING_EXPONENT))
     if full:
         digest.update(b"state\0")
-        _enter(
-            digest,
-            {
-                name: (_expect(name, values, np.int32), MOMENTUM_EXPONENT)
-                for name, values in state.momentum.items()
-            },
-        )
-        _enter(
-            digest,
-            {
-                name: (_expect(name, moments, np.int64), SECOND_MOMENT_EXPONENT)
-                for name, moments in state.extra.items()
-            },
-        )
+        _enter(digest, _expect(state.momentum, np.int32, MOMENTUM_EXPONENT))
+        _enter(digest, _expect(state.extra, np.int64, SECOND_MOMENT_EXPONENT))
         histories = json.dumps(state.histories, sort_keys=True, separators=(",", ":"))
         digest.update(histories.encode() + b"\0")
         digest.update(state.step.to_bytes(8, "little"))
     return digest.hexdigest()
 
 
-def _expect(name: str, array: NDArray[Any], dtype: type) -> NDArray[Any]:
-    if array.dtype != dtype:
-        raise ArgumentError(f"{name}: expected {np.dtype(dtype)} elements, got {array.dtype}")
-    return array
+_Entry = tuple[NDArray[Any], int]
 
 
-def _enter(digest: "hashlib._Hash", arrays: Mapping[str, tuple[NDArray[Any], int]]) -> None:
+def _expect(
+    arrays: Mapping[str, NDArray[Any]], dtype: type[np.signedinteger[Any]], exponent: int
+) -> dict[str, _Entry]:
+    """Return arrays of the expected element type, each with its exponent."""
+    for name, array in arrays.items():
+        if array.dtype != dtype:
+            raise ArgumentError(f"{name}: expected {np.dtype(dtype)} elements, got {array.dtype}")
+    return {name: (array, exponent) for name, array in arrays.items()}
+
+
+def _enter(digest: "hashlib._Hash", arrays: Mapping[str, _Entry]) -> None:
     """Add named arrays to the hash in name order."""
     for name in sorted(arrays):
         array, exponent = arrays[name]

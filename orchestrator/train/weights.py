@@ -70,22 +70,27 @@ def load_weights(
         return _from_checkpoint(path, graph, fresh)
     if DIGEST_KEY in file.metadata:
         file.verify()
+    return _from_floats(file, graph, fresh)
+
+
+def _from_floats(file: TensorFile, graph: Graph, fresh: tuple[str, ...]) -> LoadedWeights:
+    """Return floating-point weights on the grids, without those of `fresh`."""
     names = torch_shapes(graph)
     statistics = {buffer.name for buffer in graph.buffers}
     tensors: dict[str, NDArray[Any]] = {}
     for name in file.names:
         if name in names and name not in fresh:
             grid = np.int64 if name in statistics else np.int32
-            tensors[name] = to_grid(f"{path}: {name}", file.read(name), grid)
+            tensors[name] = to_grid(f"{file.path}: {name}", file.read(name), grid)
         else:
             tensors[name] = np.empty(0, np.int32)
     missing = sorted(statistics - tensors.keys())
     if missing:
-        raise CheckpointError(f"{path}: holds no {missing[0]}: running statistics are needed")
+        raise CheckpointError(f"{file.path}: holds no {missing[0]}: running statistics are needed")
     try:
         moved = from_torch(graph, tensors, omit=fresh)
     except ArgumentError as error:
-        raise CheckpointError(f"{path}: {error}") from error
+        raise CheckpointError(f"{file.path}: {error}") from error
     return LoadedWeights(
         {name: array for name, array in moved.items() if name not in statistics},
         {name: array for name, array in moved.items() if name in statistics},
