@@ -211,6 +211,7 @@ class Trainer:
 
         A resumed training comes here first: an evaluation that its checkpoint did not see yet is
         made up, so schedules that follow evaluations decide as if there had been no interruption.
+        An empty evaluation split (a model fitted without validation data) is not evaluated.
         """
         train, step = self.config.train, self.progress.step
         ended = step >= self.batches.total_steps
@@ -219,7 +220,8 @@ class Trainer:
             return True
         epoch = position.epoch if position.index > 0 else position.epoch - 1
         counts = None
-        if self.progress.evaluated < step and (ended or self._due(train.eval_every_epochs, epoch)):
+        due = ended or self._due(train.eval_every_epochs, epoch)
+        if due and self.progress.evaluated < step and len(self.setup.eval_data) > 0:
             counts = self._evaluate(epoch)
             if counts is None:
                 self._save()
