@@ -47,14 +47,15 @@ class Compiled:
 class Fit:
     """What a `fit` was given, and how many images it has.
 
-    `epochs` is where the training ends, counted from its start.
+    `epochs` is where the training ends, counted from its start; by default, where no training is
+    meant, later than any warm-up.
     """
 
     samples: int
     eval_samples: int = 0
     batch_size: int = 32
     ghost_batch: int = 32
-    epochs: int = 1
+    epochs: int = 100_000
     eval_batch: int = 32
     augmentation: Augmentation = "none"
 
