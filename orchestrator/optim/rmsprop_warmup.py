@@ -34,6 +34,7 @@ SECOND_MOMENT_EXPONENT = 2 * GRADIENT_EXPONENT
 ROOT_EXPONENT = -32
 QUOTIENT_EXPONENT = -24
 KEEP_BITS = 24
+BLOCK = 1 << 14
 
 
 class RmspropScalars(NamedTuple):
@@ -98,7 +99,8 @@ def rmsprop_update(
     Parameters
     ----------
     w, v, g
-        Masters (2^-28), momentum (2^-30) and summed gradient of one parameter, any equal shape.
+        Masters (2^-28), momentum (2^-30) and summed gradient of one parameter, any equal shape,
+        C-contiguous.
     second
         Second moments on the grid 2^-56, at least 0.
     scalars
@@ -109,6 +111,19 @@ def rmsprop_update(
     saturated_v, saturated_w
         Elements clamped to +-(2^31 - 1).
     """
+    w, v, g, second = w.reshape(-1), v.reshape(-1), g.reshape(-1), second.reshape(-1)
+    saturated_v = saturated_w = 0
+    for start in range(0, second.size, BLOCK):
+        part = slice(start, start + BLOCK)
+        counts = _update_block(w[part], v[part], g[part], second[part], scalars)
+        saturated_v, saturated_w = saturated_v + counts[0], saturated_w + counts[1]
+    return saturated_v, saturated_w
+
+
+def _update_block(
+    w: Int32, v: Int32, g: Int32, second: Int64, scalars: RmspropScalars
+) -> tuple[int, int]:
+    """Do `rmsprop_update` for so few elements that all intermediate values stay in the cache."""
     masters = w.astype(np.int64)
     total = _term(g.astype(np.int64), scalars.gradient, 0)
     total += _term(masters, scalars.decay, MASTER_EXPONENT)

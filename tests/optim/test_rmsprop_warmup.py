@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 
 from orchestrator.config import OptimizerConfig
 from orchestrator.optim import StepRates, plan_updates, rmsprop_scalars, rmsprop_update
-from orchestrator.optim.rmsprop_warmup import quotients, renew, sgd_share
+from orchestrator.optim.rmsprop_warmup import BLOCK, quotients, renew, sgd_share
 
 AKIBA = OptimizerConfig(name="rmsprop_warmup", weight_decay="1e-4", exclude=())
 LIMIT = 2**31 - 1
@@ -121,3 +121,18 @@ def test_arrays_of_any_shape_are_updated_in_place():
     rmsprop_update(w, v, g, second, scalars_at(5))
     assert len(np.unique(w)) == len(np.unique(second)) == 1
     assert w.flat[0] < 2**20
+
+
+def test_long_arrays_are_updated_in_blocks_without_a_seam():
+    size = 2 * BLOCK + 3
+    g = np.arange(size, dtype=np.int32) - size // 2
+    whole = [np.full(size, 2**20, np.int32), np.zeros(size, np.int32), g]
+    parts = [array.copy() for array in whole]
+    second, moments = np.zeros(size, np.int64), np.zeros(size, np.int64)
+    rmsprop_update(*whole, second, scalars_at(5))
+    for start in range(0, size, 1000):
+        part = slice(start, start + 1000)
+        rmsprop_update(*(array[part] for array in parts), moments[part], scalars_at(5))
+    assert np.array_equal(whole[0], parts[0])
+    assert np.array_equal(whole[1], parts[1])
+    assert np.array_equal(second, moments)
