@@ -18,7 +18,7 @@ from setuptools.command.build_ext import build_ext
 from setuptools.errors import CompileError
 
 SOURCES = Path("board_kernels")
-FAMILIES = ("avx2", "avx512")
+FAMILIES = ("avx2", "avx512", "avx512vnni")
 FLAGS = ["-std=c11", "-O3", "-Wall", "-Wextra", "-pedantic", "-fPIC", "-shared", "-pthread"]
 
 
@@ -32,9 +32,11 @@ class KernelSet:
 
 
 PORTABLE = KernelSet("portable")
+V4 = ("-march=x86-64-v4", "-mprefer-vector-width=512")
 X86_64 = (
     KernelSet("avx2", ("-march=x86-64-v3",), ("avx2",)),
-    KernelSet("avx512", ("-march=x86-64-v4", "-mprefer-vector-width=512"), ("avx512", "avx2")),
+    KernelSet("avx512", V4, ("avx512", "avx2")),
+    KernelSet("avx512vnni", (*V4, "-mavx512vnni"), ("avx512vnni", "avx512", "avx2")),
 )
 
 

@@ -1,23 +1,25 @@
-/* The one inner product all convolutions run on, and its geometry as data.
+/* The one inner product all convolutions run on, with its geometry as data.
  *
- * A kernel set holds one table entry, bk_tile. The portable one (kernels/conv_tile.c) is the
- * reference; a tuned file that defines the same symbol takes its place in a set's list of sources. */
+ * A kernel set holds one list of tiles, bk_tiles. The portable one (kernels/conv_tile.c) is the
+ * reference; a tuned file conv_tile_<family>.c that defines the same symbol takes its place in the
+ * sets that draw on the family. */
 #ifndef BK_TILE_H
 #define BK_TILE_H
 
 #include <stdint.h>
 
-/* Largest rows * columns and columns a tile may have: what drivers hold on the stack. */
+/* Largest tile: what drivers hold on the stack. */
 enum { BK_TILE_MAX_ROWS = 16, BK_TILE_MAX_COLUMNS = 64, BK_TILE_MAX = 512 };
 
-/* out[r * columns + j] = sum over i < depth of row r, element i times column j, element i; exact.
+/* With t[r][j] = sum over i < depth of element i of row r times element i of column j, exactly:
+ * hi[r * columns + j] = t >> 16 and lo[r * columns + j] = t & 65535; |t| < 2^46.
  *
  * All elements are 13-bit. depth is a multiple of `depth_step`. The reduction is cut into groups of
- * `group` elements (0: one group of all). Group t of row r lies at row[r] + t * row_step; columns are
+ * `group` elements (0: one group of all). Group i of row r lies at row[r] + i * row_step; columns are
  * packed as panel[depth / group][columns][group]. Where group is 0, rows are contiguous, the panel is
  * [columns][depth] and row_step has no meaning. */
 typedef void bk_tile_fn(const int16_t *const row[], int64_t row_step, const int16_t *panel,
-                        int64_t depth, int64_t *out);
+                        int64_t depth, int32_t *hi, int32_t *lo);
 
 struct bk_tile {
     const char *name;
@@ -28,6 +30,7 @@ struct bk_tile {
     bk_tile_fn *multiply;
 };
 
-extern const struct bk_tile bk_tile;
+/* The set's tiles, the preferred first; ended by one without a name. */
+extern const struct bk_tile bk_tiles[];
 
 #endif

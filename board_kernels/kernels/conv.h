@@ -3,12 +3,24 @@
 #define BK_CONV_H
 
 #include "bk_kernels.h"
+#include "bk_tile.h"
 
 enum { BK__ALIGN = 64 };
 
 static inline int64_t bk__round_up(int64_t value, int64_t step)
 {
     return (value + step - 1) / step * step;
+}
+
+/* The set's tile for a product of so many columns: the one that pads them least, the first of equals. */
+static inline const struct bk_tile *bk__tile_for(int64_t columns)
+{
+    const struct bk_tile *best = bk_tiles;
+
+    for (const struct bk_tile *tile = bk_tiles; tile->name != NULL; tile++)
+        if (bk__round_up(columns, tile->columns) < bk__round_up(columns, best->columns))
+            best = tile;
+    return best;
 }
 
 /* Scratch of the forward and input gradient products. */

@@ -9,7 +9,6 @@
  * steps of the stride. So the input gradient is one product for each of stride^2 classes of
  * positions, with only the taps that meet them: no product with a zero is computed. */
 #include "bk_kernels.h"
-#include "bk_tile.h"
 #include "conv.h"
 #include "finish.h"
 
@@ -25,6 +24,7 @@ struct taps {
 /* One product: rows are windows, columns the packed panels, the output a grid of positions. */
 struct product {
     const struct bk_conv *conv;
+    const struct bk_tile *tile;
     const int16_t *w;
     struct bk__windows windows;
     struct taps r, s;          /* input gradient: the class's taps */
@@ -33,6 +33,7 @@ struct product {
     int64_t depth;             /* padded */
     int64_t out_rows, out_columns, out_y, out_x, out_step; /* where window (i, j) is written */
     const int64_t *bias;
+    int32_t *bias_hi, *bias_lo;     /* its halves, 0 for columns that pad a panel */
     const struct bk_finish *finish; /* NULL: forward */
     int shift;
     int16_t *out;
@@ -43,30 +44,25 @@ struct product {
     struct bk_sums *part_sums;
 };
 
-static int64_t padded_depth(int64_t depth)
+static int64_t panel_count(const struct product *p)
 {
-    return bk__round_up(depth, bk_tile.depth_step);
-}
-
-static int64_t panel_count(int64_t columns)
-{
-    return (columns + bk_tile.columns - 1) / bk_tile.columns;
+    return (p->columns + p->tile->columns - 1) / p->tile->columns;
 }
 
 /* Rows gathered at a time: what stays in a second-level cache beside a panel. */
-static int64_t rows_per_block(int64_t depth)
+static int64_t rows_per_block(const struct bk_tile *tile, int64_t depth)
 {
     int64_t rows = depth > 0 ? BLOCK_BYTES / (2 * depth) : BLOCK_ROWS;
 
     if (rows > BLOCK_ROWS)
         rows = BLOCK_ROWS;
-    rows -= rows % bk_tile.rows;
-    return rows < bk_tile.rows ? bk_tile.rows : rows;
+    rows -= rows % tile->rows;
+    return rows < tile->rows ? tile->rows : rows;
 }
 
-static size_t workspace_size(int64_t depth)
+static size_t workspace_size(const struct bk_tile *tile, int64_t depth)
 {
-    const int64_t rows = rows_per_block(depth);
+    const int64_t rows = rows_per_block(tile, depth);
     const int64_t bytes = rows * (depth * 2 + (int64_t)sizeof(int16_t *) + 8);
 
     return (size_t)bk__round_up(bytes, BK__ALIGN);
@@ -88,36 +84,36 @@ static struct taps class_taps(int64_t class_, int64_t kernel, int64_t stride, in
 /* ---- packing weights ------------------------------------------------------------------------------- */
 
 /* Where element d of column j lies in a panel. */
-static int64_t panel_index(int64_t d, int64_t j, int64_t depth)
+static int64_t panel_index(const struct product *p, int64_t d, int64_t j)
 {
-    const int64_t group = bk_tile.group > 0 ? bk_tile.group : depth;
+    const int64_t group = p->tile->group > 0 ? p->tile->group : p->depth;
 
-    return (d / group * bk_tile.columns + j) * group + d % group;
+    return (d / group * p->tile->columns + j) * group + d % group;
 }
 
 static void pack_forward(const struct product *p, int64_t panel, int16_t *to)
 {
     const int64_t depth = bk__window_depth(&p->windows);
-    const int64_t first = panel * bk_tile.columns;
+    const int64_t first = panel * p->tile->columns;
 
-    for (int64_t j = 0; j < bk_tile.columns && first + j < p->columns; j++) {
+    for (int64_t j = 0; j < p->tile->columns && first + j < p->columns; j++) {
         const int16_t *from = p->w + (first + j) * depth;
-        if (bk_tile.group == 0) {
+        if (p->tile->group == 0) {
             memcpy(to + j * p->depth, from, (size_t)depth * sizeof *to);
             continue;
         }
         for (int64_t d = 0; d < depth; d++)
-            to[panel_index(d, j, p->depth)] = from[d];
+            to[panel_index(p, d, j)] = from[d];
     }
 }
 
 static void pack_backward(const struct product *p, int64_t panel, int16_t *to)
 {
     const struct bk_conv *conv = p->conv;
-    const int64_t first = panel * bk_tile.columns;
+    const int64_t first = panel * p->tile->columns;
     const int64_t left = p->columns - first;
-    const int64_t columns = left < bk_tile.columns ? left : bk_tile.columns;
-    const int64_t next = panel_index(0, 1, p->depth);
+    const int64_t columns = left < p->tile->columns ? left : p->tile->columns;
+    const int64_t next = panel_index(p, 0, 1);
     int64_t d = 0;
 
     for (int64_t i = 0; i < p->r.count; i++)
@@ -125,7 +121,7 @@ static void pack_backward(const struct product *p, int64_t panel, int16_t *to)
             const int64_t r = p->r.first - i * conv->stride, s = p->s.first - j * conv->stride;
             const int16_t *from = p->w + (r * conv->s + s) * conv->c + first;
             for (int64_t k = 0; k < conv->k; k++, d++) {
-                int16_t *at = to + panel_index(d, 0, p->depth);
+                int16_t *at = to + panel_index(p, d, 0);
                 for (int64_t c = 0; c < columns; c++)
                     at[c * next] = from[k * conv->r * conv->s * conv->c + c];
             }
@@ -135,10 +131,10 @@ static void pack_backward(const struct product *p, int64_t panel, int16_t *to)
 static void pack_part(void *context, int part, int parts)
 {
     const struct product *p = context;
-    const size_t panel_size = (size_t)(bk_tile.columns * p->depth);
+    const size_t panel_size = (size_t)(p->tile->columns * p->depth);
     int64_t begin, end;
 
-    bk_part_range(panel_count(p->columns), part, parts, &begin, &end);
+    bk_part_range(panel_count(p), part, parts, &begin, &end);
     for (int64_t panel = begin; panel < end; panel++) {
         int16_t *to = p->panels + (size_t)panel * panel_size;
         memset(to, 0, panel_size * sizeof *to);
@@ -151,27 +147,67 @@ static void pack_part(void *context, int part, int parts)
 
 /* ---- the product ----------------------------------------------------------------------------------- */
 
-static void write_row(const struct product *p, int64_t *t, int64_t offset, int64_t column, int count,
-                      struct bk_sums *sums)
+/* Add the bias to rows of halves. */
+static void add_bias(const struct product *p, int64_t rows, int64_t column, int32_t *hi, int32_t *lo)
 {
-    if (p->finish != NULL) {
-        bk__finish_row(p->finish, t, offset + column, count, p->out, sums);
-        return;
-    }
-    if (p->bias != NULL)
-        for (int j = 0; j < count; j++)
-            t[j] += p->bias[column + j];
-    bk__round_row(t, count, p->shift, p->out + offset + column, sums);
+    const int32_t *bias_hi = p->bias_hi + column, *bias_lo = p->bias_lo + column;
+
+    for (int64_t i = 0; i < rows; i++, hi += p->tile->columns, lo += p->tile->columns)
+        for (int j = 0; j < p->tile->columns; j++) {
+            const int32_t sum = lo[j] + bias_lo[j];
+            hi[j] += bias_hi[j] + (sum >> 16);
+            lo[j] = sum & 0xFFFF;
+        }
 }
 
-static void write_tile(const struct product *p, int64_t *t, const int64_t *offset, int64_t rows,
-                       int64_t column, struct bk_sums *sums)
+/* Clear the sums whose mask is not positive. */
+static void mask_tile(const struct product *p, const int64_t *offset, int64_t rows, int64_t column,
+                      int count, int32_t *hi, int32_t *lo)
+{
+    for (int64_t i = 0; i < rows; i++, hi += p->tile->columns, lo += p->tile->columns) {
+        const int16_t *mask = p->finish->mask + offset[i] + column;
+        for (int j = 0; j < count; j++) {
+            const int32_t keep = -(int32_t)(mask[j] > 0);
+            hi[j] &= keep;
+            lo[j] &= keep;
+        }
+    }
+}
+
+/* Align with an addend: sums need 64 bits. */
+static void write_aligned(const struct product *p, const int64_t *offset, int64_t rows,
+                          int64_t column, int count, const int32_t *hi, const int32_t *lo,
+                          struct bk_sums *sums)
+{
+    int64_t t[BK_TILE_MAX_COLUMNS];
+
+    for (int64_t i = 0; i < rows; i++, hi += p->tile->columns, lo += p->tile->columns) {
+        for (int j = 0; j < count; j++)
+            t[j] = bk__whole(hi[j], lo[j]);
+        bk__finish_row(p->finish, t, offset[i] + column, count, p->out, sums);
+    }
+}
+
+/* Finish a tile's sums and write its rows. Columns that pad a panel are zero sums: they report
+ * nothing. */
+static void write_tile(const struct product *p, const int64_t *offset, int64_t rows, int64_t column,
+                       int32_t *hi, int32_t *lo, struct bk_sums *sums)
 {
     const int64_t left = p->columns - column;
-    const int count = left < bk_tile.columns ? (int)left : bk_tile.columns;
+    const int width = p->tile->columns, count = left < width ? (int)left : width;
+    int16_t rounded[BK_TILE_MAX];
 
+    if (p->finish != NULL && (p->finish->addend != NULL || p->finish->acc_shift != 0)) {
+        write_aligned(p, offset, rows, column, count, hi, lo, sums);
+        return;
+    }
+    if (p->finish != NULL && p->finish->mask != NULL)
+        mask_tile(p, offset, rows, column, count, hi, lo);
+    if (p->bias != NULL)
+        add_bias(p, rows, column, hi, lo);
+    bk__round_halves(hi, lo, (int)rows * width, p->shift, rounded, sums);
     for (int64_t i = 0; i < rows; i++)
-        write_row(p, t + i * bk_tile.columns, offset[i], column, count, sums);
+        memcpy(p->out + offset[i] + column, rounded + i * width, (size_t)count * sizeof *rounded);
 }
 
 /* Element offsets in the output of `count` windows from `first`. */
@@ -201,21 +237,22 @@ static void multiply(const struct product *p, int64_t begin, int64_t end, int64_
     const int16_t **row = (const int16_t **)(void *)workspace;
     int64_t *offset = (int64_t *)(void *)(row + p->block_rows);
     int16_t *buffer = (int16_t *)(offset + p->block_rows);
-    int64_t t[BK_TILE_MAX];
+    const struct bk_tile *tile = p->tile;
+    int32_t hi[BK_TILE_MAX], lo[BK_TILE_MAX];
 
     for (int64_t first = begin; first < end; first += p->block_rows) {
         const int64_t left = end - first;
         const int64_t count = left < p->block_rows ? left : p->block_rows;
         bk__window_rows(&p->windows, first, count, p->depth, buffer, row);
         output_offsets(p, first, count, offset);
-        for (int64_t i = count; i % bk_tile.rows != 0; i++)
+        for (int64_t i = count; i % tile->rows != 0; i++)
             row[i] = row[count - 1];
         for (int64_t panel = panel_begin; panel < panel_end; panel++)
-            for (int64_t i = 0; i < count; i += bk_tile.rows) {
-                const int64_t rows = count - i < bk_tile.rows ? count - i : bk_tile.rows;
-                bk_tile.multiply(row + i, bk_tile.group,
-                                 p->panels + panel * bk_tile.columns * p->depth, p->depth, t);
-                write_tile(p, t, offset + i, rows, panel * bk_tile.columns, sums);
+            for (int64_t i = 0; i < count; i += tile->rows) {
+                const int64_t rows = count - i < tile->rows ? count - i : tile->rows;
+                tile->multiply(row + i, tile->group, p->panels + panel * tile->columns * p->depth,
+                               p->depth, hi, lo);
+                write_tile(p, offset + i, rows, panel * tile->columns, hi, lo, sums);
             }
     }
 }
@@ -223,12 +260,12 @@ static void multiply(const struct product *p, int64_t begin, int64_t end, int64_
 static void product_part(void *context, int part, int parts)
 {
     const struct product *p = context;
-    const int64_t panels = panel_count(p->columns);
+    const int64_t panels = panel_count(p);
     char *workspace = p->workspace + (size_t)part * p->workspace_bytes;
     struct bk_sums sums = {0, 0};
     int64_t begin, end;
 
-    if (p->row_count / bk_tile.rows >= panels) {
+    if (p->row_count / p->tile->rows >= panels) {
         bk_part_range(p->row_count, part, parts, &begin, &end);
         multiply(p, begin, end, 0, panels, workspace, &sums);
     } else {
@@ -239,23 +276,38 @@ static void product_part(void *context, int part, int parts)
     p->part_sums[part] = sums;
 }
 
+static void split_bias(const struct product *p)
+{
+    const int64_t padded = panel_count(p) * p->tile->columns;
+
+    for (int64_t j = 0; j < padded; j++) {
+        const int64_t bias = j < p->columns ? p->bias[j] : 0;
+        p->bias_hi[j] = (int32_t)(bias >> 16);
+        p->bias_lo[j] = (int32_t)(bias & 0xFFFF);
+    }
+}
+
 /* Pack, multiply, and add the parts' sums to *sums. */
 static void run_product(struct bk_team *team, void *scratch, struct product *p,
                         struct bk_sums *sums)
 {
-    const int threads = bk_team_threads(team);
-    const int64_t panels = panel_count(p->columns);
+    const int64_t padded = panel_count(p) * p->tile->columns;
     const int64_t work = p->row_count * p->columns * (p->depth + 1);
     const int parts = bk_team_parts(team, work, 1 << 18);
     char *at = scratch;
 
     p->part_sums = scratch;
-    at += bk__round_up(threads * (int64_t)sizeof *p->part_sums, BK__ALIGN);
+    at += bk__round_up(bk_team_threads(team) * (int64_t)sizeof *p->part_sums, BK__ALIGN);
+    p->bias_hi = (int32_t *)(void *)at;
+    p->bias_lo = p->bias_hi + padded;
+    at += bk__round_up(padded * 8, BK__ALIGN);
     p->panels = (int16_t *)(void *)at;
-    at += bk__round_up(panels * bk_tile.columns * p->depth * 2, BK__ALIGN);
+    at += bk__round_up(padded * p->depth * 2, BK__ALIGN);
     p->workspace = at;
-    p->workspace_bytes = workspace_size(p->depth);
-    p->block_rows = rows_per_block(p->depth);
+    p->workspace_bytes = workspace_size(p->tile, p->depth);
+    p->block_rows = rows_per_block(p->tile, p->depth);
+    if (p->bias != NULL)
+        split_bias(p);
     if (p->depth > 0)
         bk_team_run(team, parts, pack_part, p);
     bk_team_run(team, parts, product_part, p);
@@ -270,27 +322,33 @@ static void run_product(struct bk_team *team, void *scratch, struct product *p,
 size_t bk__product_scratch_bytes(const struct bk_conv *conv, int pass, int threads)
 {
     const int64_t columns = pass == BK_FORWARD ? conv->k : conv->c;
-    const int64_t depth = padded_depth(conv->r * conv->s * (pass == BK_FORWARD ? conv->c : conv->k));
+    const int64_t channels = pass == BK_FORWARD ? conv->c : conv->k;
+    const struct bk_tile *tile = bk__tile_for(columns);
+    const int64_t depth = bk__round_up(conv->r * conv->s * channels, tile->depth_step);
+    const int64_t padded = bk__round_up(columns, tile->columns);
+    const int64_t workspace = BLOCK_ROWS * 16 + BLOCK_BYTES + tile->rows * (2 * depth + 16);
 
-    return (size_t)bk__round_up(threads * (int64_t)sizeof(struct bk_sums), BK__ALIGN) +
-           (size_t)bk__round_up(panel_count(columns) * bk_tile.columns * depth * 2, BK__ALIGN) +
-           (size_t)threads * (size_t)bk__round_up(BLOCK_ROWS * 16 + BLOCK_BYTES +
-                                                      bk_tile.rows * (2 * depth + 16), BK__ALIGN);
+    return (size_t)(bk__round_up(threads * (int64_t)sizeof(struct bk_sums), BK__ALIGN) +
+                    bk__round_up(padded * 8, BK__ALIGN) +
+                    bk__round_up(padded * depth * 2, BK__ALIGN) +
+                    threads * bk__round_up(workspace, BK__ALIGN));
 }
 
 void bk_conv_forward(struct bk_team *team, void *scratch, const struct bk_conv *conv,
                      const int16_t *x, const int16_t *w, const int64_t *bias, int shift, int16_t *y,
                      struct bk_sums *sums)
 {
+    const struct bk_tile *tile = bk__tile_for(conv->k);
     struct product p = {
         .conv = conv,
+        .tile = tile,
         .w = w,
         .windows = {.source = x, .height = conv->h, .width = conv->w, .channels = conv->c,
                     .kh = conv->r, .kw = conv->s, .rows = conv->p, .columns = conv->q,
                     .y0 = -conv->pad, .x0 = -conv->pad, .step = conv->stride},
         .row_count = conv->n * conv->p * conv->q,
         .columns = conv->k,
-        .depth = padded_depth(conv->r * conv->s * conv->c),
+        .depth = bk__round_up(conv->r * conv->s * conv->c, tile->depth_step),
         .out_rows = conv->p, .out_columns = conv->q, .out_step = 1,
         .bias = bias,
         .shift = shift,
@@ -305,6 +363,8 @@ void bk_conv_input_gradient(struct bk_team *team, void *scratch, const struct bk
                             const int16_t *e, const int16_t *w, const struct bk_finish *finish,
                             int16_t *d, struct bk_sums *sums)
 {
+    const struct bk_tile *tile = bk__tile_for(conv->c);
+
     *sums = (struct bk_sums){0, 0};
     for (int64_t y = 0; y < conv->stride && y < conv->h; y++)
         for (int64_t x = 0; x < conv->stride && x < conv->w; x++) {
@@ -314,6 +374,7 @@ void bk_conv_input_gradient(struct bk_team *team, void *scratch, const struct bk
             const struct taps s = class_taps(x, conv->s, conv->stride, conv->pad);
             struct product p = {
                 .conv = conv,
+                .tile = tile,
                 .w = w,
                 .windows = {.source = e, .height = conv->p, .width = conv->q, .channels = conv->k,
                             .kh = r.count, .kw = s.count, .rows = rows, .columns = columns,
@@ -322,10 +383,11 @@ void bk_conv_input_gradient(struct bk_team *team, void *scratch, const struct bk
                 .s = s,
                 .row_count = conv->n * rows * columns,
                 .columns = conv->c,
-                .depth = padded_depth(r.count * s.count * conv->k),
+                .depth = bk__round_up(r.count * s.count * conv->k, tile->depth_step),
                 .out_rows = conv->h, .out_columns = conv->w,
                 .out_y = y, .out_x = x, .out_step = conv->stride,
                 .finish = finish,
+                .shift = finish->shift,
                 .out = d,
             };
             run_product(team, scratch, &p, sums);

@@ -7,8 +7,6 @@
  * that no window is copied. Where a tap has fewer channels than a panel has columns (an input image),
  * whole windows are gathered instead and count as one tap. Sums between blocks are kept in 64 bits.
  */
-#include "bk_kernels.h"
-#include "bk_tile.h"
 #include "conv.h"
 #include "finish.h"
 
@@ -18,6 +16,7 @@ enum { BLOCK_POSITIONS = 512 };
 
 struct gradient {
     const struct bk_conv *conv;
+    const struct bk_tile *tile;
     const int16_t *e, *x;
     int64_t positions;    /* n * p * q */
     int64_t row_tiles;    /* tiles of k */
@@ -36,27 +35,28 @@ struct gradient {
 
 static int gathers(const struct bk_conv *conv)
 {
-    return conv->r * conv->s > 1 && conv->c < bk_tile.columns;
+    return conv->r * conv->s > 1 && conv->c < bk__tile_for(conv->c)->columns;
 }
 
 static void set_geometry(struct gradient *g, const struct bk_conv *conv)
 {
     g->conv = conv;
     g->positions = conv->n * conv->p * conv->q;
-    g->row_tiles = (conv->k + bk_tile.rows - 1) / bk_tile.rows;
     g->taps = gathers(conv) ? 1 : conv->r * conv->s;
     g->tap_channels = gathers(conv) ? conv->r * conv->s * conv->c : conv->c;
-    g->tap_panels = (g->tap_channels + bk_tile.columns - 1) / bk_tile.columns;
+    g->tile = bk__tile_for(g->tap_channels);
+    g->row_tiles = (conv->k + g->tile->rows - 1) / g->tile->rows;
+    g->tap_panels = (g->tap_channels + g->tile->columns - 1) / g->tile->columns;
 }
 
 static int64_t rows_bytes(const struct gradient *g)
 {
-    return bk__round_up(g->row_tiles * bk_tile.rows * BLOCK_POSITIONS * 2, BK__ALIGN);
+    return bk__round_up(g->row_tiles * g->tile->rows * BLOCK_POSITIONS * 2, BK__ALIGN);
 }
 
 static int64_t acc_elements(const struct gradient *g)
 {
-    return g->taps * g->tap_panels * g->row_tiles * bk_tile.rows * bk_tile.columns;
+    return g->taps * g->tap_panels * g->row_tiles * g->tile->rows * g->tile->columns;
 }
 
 static int64_t workspace_size(const struct gradient *g)
@@ -66,19 +66,32 @@ static int64_t workspace_size(const struct gradient *g)
     const int64_t zeros = bk__round_up(g->tap_channels * 2, BK__ALIGN);
 
     return bk__round_up(zeros + pointers + bk__round_up(gathered, BK__ALIGN) +
-                    bk_tile.columns * BLOCK_POSITIONS * 2, BK__ALIGN);
+                    g->tile->columns * BLOCK_POSITIONS * 2, BK__ALIGN);
+}
+
+static void interleave(const int16_t *restrict a, const int16_t *restrict b, int64_t count,
+                       int16_t *restrict to)
+{
+    for (int64_t j = 0; j < count; j++) {
+        to[2 * j] = a[j];
+        to[2 * j + 1] = b[j];
+    }
 }
 
 /* Pack `width` consecutive channels from `channel` of count positions, of which `valid` exist, as
  * [depth / group][width][group]; what does not exist is zero. */
-static void pack_positions(const int16_t *const *at, int64_t count, int64_t depth, int64_t channel,
-                           int64_t valid, int64_t width, int16_t *to)
+static void pack_positions(const struct bk_tile *tile, const int16_t *const *at, int64_t count,
+                           int64_t depth, int64_t channel, int64_t valid, int64_t width,
+                           int16_t *to)
 {
-    const int64_t group = bk_tile.group > 0 ? bk_tile.group : depth;
+    const int64_t group = tile->group > 0 ? tile->group : depth;
+    int64_t i = 0;
 
     if (valid < width || count < depth)
         memset(to, 0, (size_t)(width * depth) * sizeof *to);
-    for (int64_t i = 0; i < count; i++) {
+    for (; group == 2 && i + 1 < count; i += 2)
+        interleave(at[i] + channel, at[i + 1] + channel, valid, to + i * width);
+    for (; i < count; i++) {
         const int16_t *from = at[i] + channel;
         int16_t *first = to + i / group * group * width + i % group;
         for (int64_t j = 0; j < valid; j++)
@@ -98,9 +111,9 @@ static void pack_part(void *context, int part, int parts)
         at[i] = g->e + (g->first + i) * k;
     bk_part_range(g->row_tiles, part, parts, &begin, &end);
     for (int64_t tile = begin; tile < end; tile++) {
-        const int64_t first = tile * bk_tile.rows;
-        const int64_t valid = k - first < bk_tile.rows ? k - first : bk_tile.rows;
-        pack_positions(at, g->count, g->depth, first, valid, bk_tile.rows,
+        const int64_t first = tile * g->tile->rows;
+        const int64_t valid = k - first < g->tile->rows ? k - first : g->tile->rows;
+        pack_positions(g->tile, at, g->count, g->depth, first, valid, g->tile->rows,
                        g->rows + first * g->depth);
     }
 }
@@ -142,43 +155,44 @@ static void gather_windows(const struct gradient *g, int16_t *buffer, const int1
 /* Add the block's products of one panel with all of e. */
 static void multiply_panel(const struct gradient *g, const int16_t *panel, int64_t *acc)
 {
-    const int tile = bk_tile.rows * bk_tile.columns;
-    const int64_t next = bk_tile.group > 0 ? bk_tile.group : g->depth;
+    const struct bk_tile *tile = g->tile;
+    const int size = tile->rows * tile->columns;
+    const int64_t next = tile->group > 0 ? tile->group : g->depth;
     const int16_t *row[BK_TILE_MAX_ROWS];
-    int64_t t[BK_TILE_MAX];
+    int32_t hi[BK_TILE_MAX], lo[BK_TILE_MAX];
 
-    for (int64_t i = 0; i < g->row_tiles; i++, acc += tile) {
-        for (int r = 0; r < bk_tile.rows; r++)
-            row[r] = g->rows + i * bk_tile.rows * g->depth + r * next;
-        bk_tile.multiply(row, bk_tile.rows * bk_tile.group, panel, g->depth, t);
-        for (int j = 0; j < tile; j++)
-            acc[j] += t[j];
+    for (int64_t i = 0; i < g->row_tiles; i++, acc += size) {
+        for (int r = 0; r < tile->rows; r++)
+            row[r] = g->rows + i * tile->rows * g->depth + r * next;
+        tile->multiply(row, tile->rows * tile->group, panel, g->depth, hi, lo);
+        for (int j = 0; j < size; j++)
+            acc[j] += bk__whole(hi[j], lo[j]);
     }
 }
 
 static void product_part(void *context, int part, int parts)
 {
     const struct gradient *g = context;
-    const int64_t size = g->row_tiles * bk_tile.rows * bk_tile.columns;
+    const int64_t size = g->row_tiles * g->tile->rows * g->tile->columns;
     char *workspace = g->workspace + (size_t)part * g->workspace_bytes;
     int16_t *zeros = (int16_t *)(void *)workspace;
     const int16_t **at = (const int16_t **)(void *)(workspace + bk__round_up(g->tap_channels * 2, BK__ALIGN));
     int16_t *panel = (int16_t *)(void *)(at + BLOCK_POSITIONS);
-    int16_t *gathered = panel + bk_tile.columns * BLOCK_POSITIONS;
+    int16_t *gathered = panel + g->tile->columns * BLOCK_POSITIONS;
     int64_t begin, end, ready = -1;
 
     memset(zeros, 0, (size_t)g->tap_channels * sizeof *zeros);
     bk_part_range(g->taps * g->tap_panels, part, parts, &begin, &end);
     for (int64_t i = begin; i < end; i++) {
-        const int64_t tap = i / g->tap_panels, first = i % g->tap_panels * bk_tile.columns;
+        const int64_t tap = i / g->tap_panels, first = i % g->tap_panels * g->tile->columns;
         const int64_t left = g->tap_channels - first;
         if (tap != ready && gathers(g->conv))
             gather_windows(g, gathered, at);
         else if (tap != ready)
             tap_pointers(g, tap / g->conv->s, tap % g->conv->s, zeros, at);
         ready = tap;
-        pack_positions(at, g->count, g->depth, first,
-                       left < bk_tile.columns ? left : bk_tile.columns, bk_tile.columns, panel);
+        pack_positions(g->tile, at, g->count, g->depth, first,
+                       left < g->tile->columns ? left : g->tile->columns, g->tile->columns, panel);
         multiply_panel(g, panel, g->acc + i * size);
     }
 }
@@ -196,7 +210,7 @@ static void clear_part(void *context, int part, int parts)
 static void round_part(void *context, int part, int parts)
 {
     const struct gradient *g = context;
-    const int64_t size = g->row_tiles * bk_tile.rows * bk_tile.columns;
+    const int64_t size = g->row_tiles * g->tile->rows * g->tile->columns;
     const int64_t columns = g->taps * g->tap_channels;
     struct bk_sums sums = {0, 0};
     int16_t rounded[BK_TILE_MAX_COLUMNS];
@@ -205,10 +219,10 @@ static void round_part(void *context, int part, int parts)
     bk_part_range(g->conv->k, part, parts, &begin, &end);
     for (int64_t k = begin; k < end; k++)
         for (int64_t i = 0; i < g->taps * g->tap_panels; i++) {
-            const int64_t first = i % g->tap_panels * bk_tile.columns;
+            const int64_t first = i % g->tap_panels * g->tile->columns;
             const int64_t left = g->tap_channels - first;
-            const int count = left < bk_tile.columns ? (int)left : bk_tile.columns;
-            const int64_t *t = g->acc + i * size + k * bk_tile.columns;
+            const int count = left < g->tile->columns ? (int)left : g->tile->columns;
+            const int64_t *t = g->acc + i * size + k * g->tile->columns;
             int32_t *total = g->total + k * columns + i / g->tap_panels * g->tap_channels + first;
             bk__round_row(t, count, g->shift, rounded, &sums);
             for (int j = 0; j < count && !g->measure; j++)
@@ -252,7 +266,7 @@ void bk_conv_weight_gradient(struct bk_team *team, void *scratch, const struct b
     for (g.first = 0; g.first < g.positions; g.first += BLOCK_POSITIONS) {
         const int64_t left = g.positions - g.first;
         g.count = left < BLOCK_POSITIONS ? left : BLOCK_POSITIONS;
-        g.depth = bk__round_up(g.count, bk_tile.depth_step);
+        g.depth = bk__round_up(g.count, g.tile->depth_step);
         bk_team_run(team, parts, pack_part, &g);
         bk_team_run(team, parts, product_part, &g);
     }

@@ -54,4 +54,80 @@ static inline void bk__finish_row(const struct bk_finish *finish, int64_t *t, in
     bk__round_row(t, count, finish->shift, out + offset, sums);
 }
 
+/* ---- sums as halves: t = hi * 65536 + lo, 0 <= lo < 65536, |hi| < 2^30 ------------------------------ */
+
+static inline int32_t bk__clamp32(int32_t v, int32_t lowest, int32_t highest)
+{
+    return v > highest ? highest : v < lowest ? lowest : v;
+}
+
+static inline int64_t bk__whole(int32_t hi, int32_t lo)
+{
+    return (int64_t)hi * 65536 + lo;
+}
+
+static inline void bk__measure_halves(const int32_t *hi, const int32_t *lo, int count,
+                                      struct bk_sums *sums)
+{
+    uint32_t upper = 0, lower = 0;
+
+    for (int j = 0; j < count; j++) {
+        const int32_t sign = hi[j] >> 31;
+        upper |= (uint32_t)(hi[j] ^ sign);
+        lower |= (uint32_t)(lo[j] ^ sign) & 0xFFFF;
+    }
+    sums->bits |= (uint64_t)upper << 16 | lower;
+}
+
+/* Shifts 1 .. 15: what lies outside +-2^30 is beyond the clamp at any of them, so that hi may be cut
+ * and both halves joined in 32 bits. */
+static inline int32_t bk__round_low(const int32_t *hi, const int32_t *lo, int count, int shift,
+                                    int16_t *out)
+{
+    const int32_t half = (int32_t)1 << (shift - 1);
+    int32_t saturated = 0;
+
+    for (int j = 0; j < count; j++) {
+        const int32_t t = bk__clamp32(hi[j], -16385, 16384) * 65536 + lo[j];
+        const int32_t v = (t + half) >> shift;
+        const int32_t clamped = bk__clamp32(v, -BK_LIMIT16, BK_LIMIT16);
+        saturated += v != clamped;
+        out[j] = (int16_t)clamped;
+    }
+    return saturated;
+}
+
+/* Shifts 17 .. 46: the lower half changes nothing, as half of the unit is a multiple of 65536. */
+static inline int32_t bk__round_high(const int32_t *hi, int count, int shift, int16_t *out)
+{
+    const int32_t half = (int32_t)1 << (shift - 17);
+    int32_t saturated = 0;
+
+    for (int j = 0; j < count; j++) {
+        const int32_t v = (hi[j] + half) >> (shift - 16);
+        const int32_t clamped = bk__clamp32(v, -BK_LIMIT16, BK_LIMIT16);
+        saturated += v != clamped;
+        out[j] = (int16_t)clamped;
+    }
+    return saturated;
+}
+
+/* As bk__round_row, in 32-bit arithmetic where the shift allows. */
+static inline void bk__round_halves(const int32_t *hi, const int32_t *lo, int count, int shift,
+                                    int16_t *out, struct bk_sums *sums)
+{
+    if (shift >= 1 && shift <= 15) {
+        bk__measure_halves(hi, lo, count, sums);
+        sums->saturated += bk__round_low(hi, lo, count, shift, out);
+    } else if (shift >= 17 && shift <= 46) {
+        bk__measure_halves(hi, lo, count, sums);
+        sums->saturated += bk__round_high(hi, count, shift, out);
+    } else {
+        for (int j = 0; j < count; j++) {
+            const int64_t t = bk__whole(hi[j], lo[j]);
+            bk__round_row(&t, 1, shift, out + j, sums);
+        }
+    }
+}
+
 #endif

@@ -13,7 +13,7 @@ int bk_processor_level(void)
         !__builtin_cpu_supports("avx512cd") || !__builtin_cpu_supports("avx512dq") ||
         !__builtin_cpu_supports("avx512vl"))
         return BK_LEVEL_AVX2;
-    return BK_LEVEL_AVX512;
+    return __builtin_cpu_supports("avx512vnni") ? BK_LEVEL_AVX512VNNI : BK_LEVEL_AVX512;
 }
 
 #else

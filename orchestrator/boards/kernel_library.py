@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from orchestrator.errors import ArgumentError, MissingToolError
 
-KERNEL_SETS: Final = ("portable", "avx2", "avx512")
+KERNEL_SETS: Final = ("portable", "avx2", "avx512", "avx512vnni")
 """From the set every processor runs to the most demanding; the index is the processor's level."""
 
 _ARRAY = ctypes.c_void_p
