@@ -19,6 +19,8 @@ export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 read -ra options <<<"${MPIRUN_OPTIONS:-}"
 command=(mpirun -n "$1" --oversubscribe --bind-to none "${options[@]}" regatta "${@:2}")
 if [[ ${DRY_RUN:-0} == 1 ]]; then printf '%q ' "${command[@]}" && echo && exit 0; fi
+# A rank always sees a terminal, of unknown width; tell it about the real one.
+if [[ -t 1 ]]; then COLUMNS=$(tput cols) && export COLUMNS; else export TTY_COMPATIBLE=0; fi
 # mpirun answers Ctrl-C by killing its ranks half a second later, and no setting changes that. In
 # a session of its own it does not see Ctrl-C, and it passes SIGUSR1 on to the ranks.
 setsid "${command[@]}" </dev/null &

@@ -48,7 +48,7 @@ def guarded(report: Callable[[str], None] | None = None) -> Iterator[None]:
 
 
 def _to_stderr(message: str) -> None:
-    print(message, file=sys.stderr, flush=True)
+    print(f"regatta: {message}", file=sys.stderr, flush=True)
 
 
 def _end(code: int, message: str, report: Callable[[str], None]) -> None:

@@ -96,7 +96,7 @@ class Watch:
 
     def _report_and_abort(self) -> None:
         if min(self._places) == self._comm.rank:
-            print(self._report(), file=sys.stderr, flush=True)
+            print(f"regatta: {self._report()}", file=sys.stderr, flush=True)
         else:
             time.sleep(2 * ANSWER_TIME_S)
         self._comm.Abort(3)

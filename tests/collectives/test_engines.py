@@ -15,7 +15,15 @@ RANKS = Path(__file__).parent / "ranks"
 
 @pytest.mark.parametrize(
     ("kind", "n_ranks"),
-    [("shared", 2), ("shared", 3), ("messages", 2), ("hosts", 3), ("hosts", 4)],
+    [
+        ("shared", 2),
+        ("shared", 3),
+        ("messages", 2),
+        ("hosts", 3),
+        ("hosts", 4),
+        ("full", 3),
+        ("full-later", 2),
+    ],
 )
 def test_sums_are_exact(mpirun, kind, n_ranks):
     done = mpirun(n_ranks, RANKS / "contract.py", kind)

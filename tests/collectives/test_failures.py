@@ -25,7 +25,7 @@ def test_a_stalled_rank_is_named(mpirun, kind, n_ranks, missing, waiting):
     done = mpirun(n_ranks, RANKS / "stall.py", kind, str(missing))
     assert done.returncode == 3
     expected = (
-        f"rank {missing} has not reached exchange 2 (sum of 10 int32, step 17) for 1 s "
+        f"regatta: rank {missing} has not reached exchange 2 (sum of 10 int32, step 17) for 1 s "
         f"(collective.timeout_s); waiting there: {waiting}\n"
     )
     assert done.stderr.count(expected) == 1
@@ -78,10 +78,10 @@ def test_one_failing_rank_ends_all(mpirun, kind, cause):
 def test_alone_the_message_and_the_code_remain(capsys):
     with pytest.raises(SystemExit, match="2"), guarded():
         raise ConfigError("no such key")
-    assert capsys.readouterr().err == "no such key\n"
+    assert capsys.readouterr().err == "regatta: no such key\n"
     with pytest.raises(SystemExit, match="3"), guarded():
         raise KeyboardInterrupt
-    assert capsys.readouterr().err == "interrupted\n"
+    assert capsys.readouterr().err == "regatta: interrupted\n"
     said = []
     with pytest.raises(SystemExit, match="3"), guarded(said.append):
         raise ZeroDivisionError("bug")

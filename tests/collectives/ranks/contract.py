@@ -1,8 +1,11 @@
 """Every method of an engine against the same sums in NumPy; run under mpirun.
 
-Usage: contract.py shared|messages|hosts|horovod
+Usage: contract.py shared|messages|hosts|horovod|full|full-later
+
+"full": rank 1 cannot get shared memory, from the start or only for allocations.
 """
 
+import resource
 import sys
 
 import numpy as np
@@ -19,6 +22,8 @@ def open_engine(kind):
         from orchestrator.collectives.horovod import HorovodCollective
 
         return HorovodCollective(bucket_bytes=1 << 12, timeout_s=60)
+    if kind == "full":
+        fill_memory()
     hosts = (lambda rank: rank // 2) if kind == "hosts" else None
     return MpiCollective(
         MPI.COMM_WORLD,
@@ -27,6 +32,13 @@ def open_engine(kind):
         host_of=hosts,
         shared=kind != "messages",
     )
+
+
+def fill_memory():
+    """Let rank 1's requests for shared memory fail as those of a full file system do."""
+    MPI.COMM_WORLD.Barrier()
+    if MPI.COMM_WORLD.rank == 1:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 12, resource.RLIM_INFINITY))
 
 
 def inputs(n, size, dtype, seed):
@@ -73,6 +85,8 @@ def check_broadcast(engine):
 def main():
     engine = open_engine(sys.argv[1])
     assert (engine.rank, engine.size) == (MPI.COMM_WORLD.rank, MPI.COMM_WORLD.size)
+    if sys.argv[1] == "full-later":
+        fill_memory()
     for n in (0, 1, 2, 1000, 300_001):
         check_sums(engine, n)
     for n in (1, 200_003):
