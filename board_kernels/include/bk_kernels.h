@@ -168,12 +168,12 @@ int64_t bk_quantise(struct bk_team *team, void *scratch, const int32_t *t, int64
 /* OR of t ^ (t >> 31). */
 uint32_t bk_bits_i32(struct bk_team *team, void *scratch, const int32_t *t, int64_t count);
 
-/* v' = sat31(half_up(v*m + g*l + w*d, 16)); w' = sat31(w - half_up(step, 2)), step being v' or, with
- * nesterov, sat31(half_up(v'*m + g*l + w*d, 16)). saturated[0] counts clamps of v and of the Nesterov
+/* v' = sat31(half_up(v*m + g*l + w*d, 16)); w' = sat31(w - half_up(step, 2)), step being v' or, unless
+ * ahead is NULL (Nesterov), sat31(half_up(v'*ahead + g*l + w*d, 16)). saturated[0] counts clamps of v and of the Nesterov
  * step, saturated[1] those of w. |mantissa| <= 2^16. */
 void bk_update(struct bk_team *team, void *scratch, int32_t *w, int32_t *v, const int32_t *g, int64_t count,
                const struct bk_scalar *m, const struct bk_scalar *l, const struct bk_scalar *d,
-               int nesterov, int64_t saturated[2]);
+               const struct bk_scalar *ahead, int64_t saturated[2]);
 
 /* Exact sum of squares of clamp16(half_up(t, shift)). */
 uint64_t bk_sum_squares(struct bk_team *team, void *scratch, const int32_t *t, int64_t count, int shift);

@@ -125,7 +125,7 @@ struct update {
     const int32_t *g;
     int64_t count;
     struct bk_scalar m, l, d;
-    int nesterov;
+    const struct bk_scalar *ahead; /* NULL: no Nesterov step */
     int64_t *saturated; /* per part: of v, of w */
 };
 
@@ -161,8 +161,8 @@ static void update_part(void *context, int part, int parts)
         const int64_t sum = on_grid(u->v[i], &u->m) + pull;
         const int32_t v = clamp31(bk_half_up(sum, 16), &of_v);
         int32_t step = v;
-        if (u->nesterov)
-            step = clamp31(bk_half_up(on_grid(v, &u->m) + pull, 16), &of_v);
+        if (u->ahead)
+            step = clamp31(bk_half_up(on_grid(v, u->ahead) + pull, 16), &of_v);
         u->v[i] = v;
         u->w[i] = clamp31(u->w[i] - bk_half_up(step, 2), &of_w);
     }
@@ -172,9 +172,9 @@ static void update_part(void *context, int part, int parts)
 
 void bk_update(struct bk_team *team, void *scratch, int32_t *w, int32_t *v, const int32_t *g,
                int64_t count, const struct bk_scalar *m, const struct bk_scalar *l,
-               const struct bk_scalar *d, int nesterov, int64_t saturated[2])
+               const struct bk_scalar *d, const struct bk_scalar *ahead, int64_t saturated[2])
 {
-    struct update u = {w, v, g, count, *m, *l, *d, nesterov, scratch};
+    struct update u = {w, v, g, count, *m, *l, *d, ahead, scratch};
     const int parts = bk_team_parts(team, count, GRAIN);
 
     bk_team_run(team, parts, update_part, &u);

@@ -13,7 +13,7 @@ from orchestrator.boards.running import RunningStatistics
 from orchestrator.config import SliceConfig
 from orchestrator.errors import ConfigError
 from orchestrator.model.graph import Graph
-from orchestrator.optim import Norms, Scalars
+from orchestrator.optim import Norms, Scalar, Scalars
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,8 +105,8 @@ class Board(Protocol):
     def norms(self, names: Iterable[str]) -> dict[str, Norms]:
         """Return the norms of parameters and of their summed gradients."""
 
-    def update(self, scalars: Mapping[str, Scalars], *, nesterov: bool) -> None:
-        """Step momentum and masters by the reduced gradient."""
+    def update(self, scalars: Mapping[str, Scalars], ahead: Scalar | None) -> None:
+        """Step momentum and masters by the reduced gradient; ``ahead``: Nesterov's momentum."""
 
     def close_step(self) -> None:
         """Update running statistics and histories from the reduced values."""

@@ -131,7 +131,7 @@ _PROTOTYPES: Final[dict[str, tuple[Any, tuple[Any, ...]]]] = {
     "bk_bits_i32": (c_uint32, (_TEAM, _SCRATCH, _ARRAY, c_int64)),
     "bk_update": (
         None,
-        (_TEAM, _SCRATCH, _ARRAY, _ARRAY, _ARRAY, c_int64, _SCALAR, _SCALAR, _SCALAR, c_int)
+        (_TEAM, _SCRATCH, _ARRAY, _ARRAY, _ARRAY, c_int64, _SCALAR, _SCALAR, _SCALAR, _SCALAR)
         + (POINTER(c_int64),),
     ),
     "bk_sum_squares": (c_uint64, (_TEAM, _SCRATCH, _ARRAY, c_int64, c_int)),

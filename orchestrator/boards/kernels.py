@@ -134,9 +134,9 @@ class Kernels(Protocol):
         m: tuple[int, int],
         l: tuple[int, int],  # noqa: E741  (the numerics page calls the three scalars m, l, d)
         d: tuple[int, int],
-        nesterov: bool,
+        ahead: tuple[int, int] | None,
     ) -> tuple[int, int]:
-        """Step momentum and masters in place; return their saturations."""
+        """Step momentum and masters in place (by Nesterov's rule with ``ahead``)."""
 
     def sum_squares(self, t: Array, shift: int) -> int:
         """Return the exact sum of squares of clamp16(half_up(t, shift))."""

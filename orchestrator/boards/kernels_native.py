@@ -429,7 +429,7 @@ class NativeKernels:
         m: tuple[int, int],
         l: tuple[int, int],  # noqa: E741  (the numerics page calls the three scalars m, l, d)
         d: tuple[int, int],
-        nesterov: bool,
+        ahead: tuple[int, int] | None,
     ) -> tuple[int, int]:
         """Step momentum and masters in place; return their saturations."""
         p_w = output_address("w", w, np.int32, w.shape)
@@ -441,9 +441,10 @@ class NativeKernels:
             byref(scalar_of(l, 0)),
             byref(scalar_of(d, MASTER_EXPONENT)),
         )
+        p_ahead = None if ahead is None else byref(scalar_of(ahead, MOMENTUM_EXPONENT))
         with self._lock:
             self._c.bk_update(
-                self._team, self._count_scratch(), p_w, p_v, p_g, w.size, *scalars, nesterov,
+                self._team, self._count_scratch(), p_w, p_v, p_g, w.size, *scalars, p_ahead,
                 saturated,
             )  # fmt: skip
         return saturated[0], saturated[1]

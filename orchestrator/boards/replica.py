@@ -20,10 +20,10 @@ from orchestrator.boards.kernels import Kernels
 from orchestrator.boards.parameters import Allocate, FlatTensors
 from orchestrator.boards.running import RunningStatistics
 from orchestrator.boards.tensors import Address, Array, Pass, Tensor, Weights
-from orchestrator.dfp import LIMIT13, MASTER_EXPONENT
+from orchestrator.dfp import LIMIT13, MASTER_EXPONENT, weight_shift
 from orchestrator.model.graph import Graph
 from orchestrator.model.lower import ApplyOp, ConvOp, Lowered, lower
-from orchestrator.optim import Norms, Scalars, norm, norm_shift
+from orchestrator.optim import Norms, Scalar, Scalars, norm, norm_shift
 
 
 class Replica:
@@ -114,7 +114,7 @@ class Replica:
             if not isinstance(op, ConvOp):
                 continue
             master = self.masters.views[op.weight]
-            shift = self.kernels.bits_i32(master.reshape(-1)).bit_length() - 12
+            shift = weight_shift(self.kernels.bits_i32(master.reshape(-1)))
             copy = np.empty(master.size, np.int16)
             self.kernels.quantise(master.reshape(-1), shift, LIMIT13, copy)
             shape = (op.filters, *op.kernel, op.channels)
@@ -171,15 +171,15 @@ class Replica:
         shift = norm_shift(self.kernels.bits_i32(flat).bit_length())
         return norm(self.kernels.sum_squares(flat, shift), exponent + shift)
 
-    def update(self, scalars: Mapping[str, Scalars], *, nesterov: bool) -> None:
-        """Step momentum and masters by the reduced gradient."""
+    def update(self, scalars: Mapping[str, Scalars], ahead: Scalar | None) -> None:
+        """Step momentum and masters by the reduced gradient; ``ahead``: Nesterov's momentum."""
         for name, factors in scalars.items():
             saturated = self.kernels.update(
                 self.masters.views[name].reshape(-1),
                 self.momentum.views[name].reshape(-1),
                 self.gradients.views[name].reshape(-1),
                 *factors,
-                nesterov,
+                ahead,
             )
             self._saturated["v"] += saturated[0]
             self._saturated["w"] += saturated[1]

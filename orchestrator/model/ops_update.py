@@ -46,7 +46,7 @@ def update(
     m: tuple[int, int],
     l: tuple[int, int],  # noqa: E741
     d: tuple[int, int],
-    nesterov: bool,
+    ahead: tuple[int, int] | None,
 ) -> tuple[int, int]:
     """Update masters and momentum in place: v <- m*v + l*g + d*w, w <- w - v.
 
@@ -57,7 +57,7 @@ def update(
     g : summed gradient.
     m, l, d : (mantissa, exponent) of the momentum, of the learning rate per sample including g's
         exponent, and of the learning rate times the weight decay.
-    nesterov : whether w moves by m*v' + l*g + d*w instead of v'.
+    ahead : Nesterov's momentum: w moves by ahead*v' + l*g + d*w; None: by v'.
 
     Returns
     -------
@@ -68,8 +68,8 @@ def update(
     moved, saturated_v = saturate(half_up(_on_grid(v, m, MOMENTUM_EXPONENT) + pull, 16), LIMIT32)
     v[...] = moved
     step = moved
-    if nesterov:
-        step, clipped = saturate(half_up(_on_grid(v, m, MOMENTUM_EXPONENT) + pull, 16), LIMIT32)
+    if ahead is not None:
+        step, clipped = saturate(half_up(_on_grid(v, ahead, MOMENTUM_EXPONENT) + pull, 16), LIMIT32)
         saturated_v += clipped
     weights, saturated_w = saturate(w.astype(np.int64) - half_up(step, 2), LIMIT32)
     w[...] = weights

@@ -90,6 +90,11 @@ class UpdatePlan:
             return self.optimizer.momentum
         return self.optimizer.momentum * rates.lr / rates.lr_previous
 
+    @property
+    def ahead(self) -> Scalar | None:
+        """Nesterov's momentum: always the plain one, as the rate is already in the momentum."""
+        return mantissa16(self.optimizer.momentum) if self.optimizer.nesterov else None
+
     def scalars(
         self,
         name: str,

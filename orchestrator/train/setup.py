@@ -1,15 +1,14 @@
 """Everything a training or an evaluation needs before its first image, from the configuration."""
 
 from dataclasses import dataclass
-from fractions import Fraction
 
 from orchestrator.boards.base import ReplicaSettings
 from orchestrator.config import RunConfig
 from orchestrator.data import Dataset, Loader, open_dataset
 from orchestrator.data.augment import input_table
-from orchestrator.dfp import half_up_rational
 from orchestrator.errors import ConfigError
 from orchestrator.model.graph import Graph
+from orchestrator.model.ops_loss import loss_targets
 from orchestrator.model.zoo import build_network
 
 
@@ -54,7 +53,7 @@ def replica_settings(config: RunConfig, graph: Graph) -> ReplicaSettings:
     """Return the input table and the targets of a run."""
     table, exponent = input_table(config.data.mean, config.data.std)
     classes = graph.node(graph.output).shape[0]
-    on, off = targets(config.train.label_smoothing, classes)
+    on, off = loss_targets(classes, config.train.label_smoothing)
     return ReplicaSettings(
         seed=config.train.seed,
         table=table,
@@ -62,18 +61,6 @@ def replica_settings(config: RunConfig, graph: Graph) -> ReplicaSettings:
         target_on=on,
         target_off=off,
     )
-
-
-def targets(smoothing: Fraction, classes: int) -> tuple[int, int]:
-    """Return the target of the right class and of every other one, Q0.24 (numerics, section 6).
-
-    Examples
-    --------
-    >>> targets(Fraction(1, 10), 10)
-    (15267496, 167772)
-    """
-    off = half_up_rational(smoothing / classes, -24)
-    return 2**24 - (classes - 1) * off, off
 
 
 def open_loader(config: RunConfig, data: Dataset, *, training: bool) -> Loader:

@@ -57,4 +57,4 @@ def apply_update(
         name: plan.scalars(name, rates, exponent, norms.get(name))
         for name, exponent in exponents.items()
     }
-    board.update(scalars, nesterov=plan.optimizer.nesterov)
+    board.update(scalars, plan.ahead)

@@ -56,7 +56,7 @@ class Weights:
             scalars = rmsprop_scalars(self.plan, NAME, rates, GRADIENT_EXPONENT, epoch)
             return rmsprop_update(self.w, self.v, g, self.second, scalars)
         scalars = self.plan.scalars(NAME, rates, GRADIENT_EXPONENT, self.norms(g))
-        return update(self.w, self.v, g, *scalars, self.optimizer.nesterov)
+        return update(self.w, self.v, g, *scalars, self.plan.ahead)
 
 
 def optimizer(key, **values):
@@ -94,7 +94,7 @@ def test_updates_follow_the_published_formula(key, values, gradients, lrs):
         if rule.momentum_form == "unscaled" and previous is not None:
             carry *= lr / float(previous)
         v = [carry * a + b for a, b in zip(v, pull, strict=True)]
-        step = [carry * a + b for a, b in zip(v, pull, strict=True)] if rule.nesterov else v
+        step = [momentum * a + b for a, b in zip(v, pull, strict=True)] if rule.nesterov else v
         w = [a - b for a, b in zip(w, step, strict=True)]
         previous = lr_exact
         largest = max(largest, *(abs(x) for x in [*v, *step]))
