@@ -7,7 +7,7 @@ from orchestrator.cli.output import print_facts, print_table, write_json
 from orchestrator.collectives import guarded, open_collective
 from orchestrator.config import load_config, parse_config
 from orchestrator.errors import CheckpointError
-from orchestrator.train.checkpoint import load_checkpoint
+from orchestrator.train.checkpoint import check_network, load_checkpoint
 from orchestrator.train.evaluation import EvaluationCounts
 from orchestrator.train.evaluation import evaluate as evaluate_split
 from orchestrator.train.keeper import find_checkpoint
@@ -32,7 +32,7 @@ def evaluate(
             config = load_config(config_path, overrides)
         setup = prepare(config, training=False)
         check_output(config, setup)
-        state = load_checkpoint(path, setup.graph)
+        check_network(path, state, setup.graph)
         collective = open_collective(config.collective)
         board = open_board(config.slice, setup.graph, setup.settings, config.train.threads)
         board.load(state.masters, running=state.running)

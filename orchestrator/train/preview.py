@@ -33,7 +33,8 @@ def preview(config: RunConfig, ranks: int) -> dict[str, Any]:
     shares = [share(ghosts, ranks, rank) for rank in range(ranks)]
     parameters = sum(p.size for p in graph.parameters)
     bytes_per_image = activation_bytes(lower(graph))
-    checkpoints = train.keep_checkpoints + (1 if train.keep_best else 0)
+    # One more is on the disk while a new one is written.
+    checkpoints = train.keep_checkpoints + 1 + (1 if train.keep_best else 0)
     return {
         "network": config.model.name,
         "parameters": parameters,

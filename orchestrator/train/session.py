@@ -11,7 +11,7 @@ from orchestrator.config import RunConfig
 from orchestrator.data import decoder_version
 from orchestrator.model.graph import Graph
 from orchestrator.model.initialise import initial_masters
-from orchestrator.train.checkpoint import load_checkpoint
+from orchestrator.train.checkpoint import check_network, load_checkpoint
 from orchestrator.train.info import RunSummary
 from orchestrator.train.keeper import CheckpointKeeper, NullKeeper, find_checkpoint
 from orchestrator.train.recorder import FileRecorder, NullRecorder, RunRecorder
@@ -90,9 +90,11 @@ def resume_folder(config: RunConfig, name: str) -> RunFolder:
 
 def _resumed(config: RunConfig, folder: RunFolder, setup: Setup) -> TrainState:
     """Load the newest checkpoint and check that it belongs to this training."""
-    state = load_checkpoint(find_checkpoint(folder.path))
+    path = find_checkpoint(folder.path)
+    state = load_checkpoint(path)
     check_resume(state, config, decoder_version())
-    return load_checkpoint(find_checkpoint(folder.path), setup.graph)
+    check_network(path, state, setup.graph)
+    return state
 
 
 def _outputs(

@@ -220,12 +220,15 @@ class Trainer:
             return True
         epoch = position.epoch if position.index > 0 else position.epoch - 1
         counts = None
-        due = ended or self._due(train.eval_every_epochs, epoch)
-        if due and self.progress.evaluated < step and len(self.setup.eval_data) > 0:
+        regular = position.index == 0 and self._due(train.eval_every_epochs, epoch)
+        due = (regular and self.progress.evaluated < step) or (ended and not regular)
+        if due and len(self.setup.eval_data) > 0:
             counts = self._evaluate(epoch)
             if counts is None:
                 self._save()
                 return False
+            if regular:
+                self._follow(counts)
         if ended or self._due(train.checkpoint_every_epochs, epoch):
             self._save(None if counts is None else counts.top1)
         elif counts is not None:
@@ -315,7 +318,7 @@ class Trainer:
         return totals
 
     def _evaluate(self, epoch: int) -> EvaluationCounts | None:
-        """Evaluate, record, and let the schedules see the result; None if asked to stop."""
+        """Evaluate and record; None if asked to stop."""
         step = self.progress.step
         self.collective.stage = f"evaluation after step {step}"
         self.recorder.evaluation_start(epoch, step)
@@ -343,11 +346,18 @@ class Trainer:
         if self.best is None or self.last.top1 > self.best.top1:
             self.best = self.last
         self.recorder.evaluation(self.last)
-        self.progress.evaluated = step
+        return counts
+
+    def _follow(self, counts: EvaluationCounts) -> None:
+        """Let the schedules see an evaluation that every training of this configuration makes.
+
+        One made only because this run ends at ``max_steps`` must not steer: a training that was
+        not cut there would not have seen it.
+        """
+        self.progress.evaluated = self.progress.step
         self.progress.schedule = self.progress.schedule.after_evaluation(
             counts.top1, self.config.lr_schedule, self.config.train.early_stop
         )
-        return counts
 
     def _save(self, correct: int | None = None) -> None:
         self.collective.stage = f"checkpoint after step {self.progress.step}"
