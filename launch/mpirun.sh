@@ -26,5 +26,5 @@ if [[ -t 1 ]]; then COLUMNS=$(tput cols) && export COLUMNS; else export TTY_COMP
 setsid "${command[@]}" </dev/null &
 job=$!
 trap 'kill -USR1 "$job"; trap "kill -TERM $job" INT TERM HUP' INT TERM HUP USR1
-while wait "$job" && status=0 || status=$?; kill -0 "$job" 2>/dev/null; do :; done
-exit "$status"
+while kill -0 "$job" 2>/dev/null; do wait "$job" || true; done
+wait "$job"
