@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import reduce
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,8 @@ class Sweep:
 
         Parameters
         ----------
-        finished : called on every rank after each point, with all points so far.
+        finished : called on every rank with all points so far: after each point that took a new
+            run, and at the end.
 
         Raises
         ------
@@ -88,24 +90,23 @@ class Sweep:
             If a folder holds a run of another configuration.
         """
         points: list[Point] = []
-        number = 0
+        numbers = count(1)
         for optimizer, batch in self.plan.points:
             trials = self.plan.first_trials(optimizer, batch)
-            tried = []
-            for trial in trials:
-                number += 1
-                tried.append(self._run(trial, number))
-            best = choose(tried)
-            outcomes = [tried[best]]
-            for trial in self.plan.later_trials(trials[best]):
-                number += 1
-                outcomes.append(self._run(trial, number))
-            points.append(Point(tuple(outcomes), tuple(tried)))
-            finished(points)
+            found = [self._run(trial, next(numbers)) for trial in trials]
+            best = choose([outcome for outcome, _ in found])
+            later = [
+                self._run(trial, next(numbers)) for trial in self.plan.later_trials(trials[best])
+            ]
+            outcomes = [outcome for outcome, _ in [found[best], *later]]
+            points.append(Point(tuple(outcomes), tuple(outcome for outcome, _ in found)))
+            last = len(points) == len(self.plan.points)
+            if last or any(new for _, new in [*found, *later]):
+                finished(points)
         return points
 
-    def _run(self, trial: Trial, number: int) -> Outcome:
-        """Return the outcome of a trial, from its folder if it is there."""
+    def _run(self, trial: Trial, number: int) -> tuple[Outcome, bool]:
+        """Return the outcome of a trial, and whether it took a run: it may be in its folder."""
         folder = RunFolder(self.output / trial.name)
         config = trial.config_in(str(folder.path))
         head = f"run {number} of {self.plan.n_trials}: {trial.name}"
@@ -126,10 +127,10 @@ class Sweep:
                 )
             ranks = self.collective.size
             found = self._agree(lambda: keep_outcome(trial, folder, config, summary, ranks))
-            return Outcome(**found["result"])
+            return Outcome(**found["result"]), True
         outcome = Outcome(**found["result"])
         self._say(f"{head}: done before, accuracy {outcome.accuracy:.2%}")
-        return outcome
+        return outcome, False
 
     def _say(self, text: str) -> None:
         if self.collective.rank == 0:

@@ -46,10 +46,12 @@ def config_path(tmp_path):
 
 
 @pytest.fixture
-def run(config_path, tmp_path):
+def run(config_path, tmp_path, monkeypatch):
     """Run a sweep into a folder and return what it says it found, without times."""
 
-    def call(name="out", **arguments):
+    def call(name="out", plot=False, **arguments):
+        if not plot:
+            monkeypatch.setattr("orchestrator.cli.sweep.write_plot", lambda *_: None)
         sweep(config_path, output=tmp_path / name, **{**ARGUMENTS, **arguments})
         return results(tmp_path / name)
 
@@ -76,7 +78,7 @@ def outcome(**values) -> Outcome:
 
 
 def test_a_sweep_leaves_table_plot_and_numbers(run, tmp_path, capsys):
-    found = run(seeds="0,1", json_path=tmp_path / "copy.json")
+    found = run(plot=True, seeds="0,1", json_path=tmp_path / "copy.json")
     shown = capsys.readouterr()
     assert "run 8 of 8: lars-b32-lr0.1-s1" in shown.err
     assert "lars" in shown.out and "One rate each, by rule and not tuned" in shown.out
@@ -111,19 +113,19 @@ def test_a_run_of_a_sweep_is_an_ordinary_training(run, tmp_path):
     assert outcome["top1"] == summary.last.top1 and outcome["loss"] == summary.last.loss
 
 
-def test_what_is_done_is_not_run_again(run, monkeypatch, capsys):
+def test_what_is_done_is_not_run_again(run, capsys):
     first = run()
-    monkeypatch.setattr(sweep_runs, "run_training", None)
-    # Keys that change no result may change.
-    assert run(overrides=["train.checkpoint_every_epochs=0", "data.workers=1"]) == first
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sweep_runs, "run_training", None)
+        # Keys that change no result may change.
+        assert run(overrides=["train.checkpoint_every_epochs=0", "data.workers=1"]) == first
     assert "sgd-b16-lr0.1-s0: done before, accuracy" in capsys.readouterr().err
-    monkeypatch.undo()
     more = run(batches="16,64")
     assert more["points"][:2] == first["points"][:2]
 
 
 @pytest.mark.parametrize(("at_run", "at_step"), [(1, 1), (2, 5), (3, 4)])
-def test_an_interrupted_sweep_goes_on(run, monkeypatch, capsys, at_run, at_step):
+def test_an_interrupted_sweep_goes_on(run, capsys, at_run, at_step):
     expected = run("whole")
     starts = []
     start, step = FileRecorder.run_start, FileRecorder.step
@@ -137,7 +139,7 @@ def test_an_interrupted_sweep_goes_on(run, monkeypatch, capsys, at_run, at_step)
         if len(starts) == at_run and record.step == at_step:
             signal.raise_signal(signal.SIGINT)
 
-    with monkeypatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(FileRecorder, "run_start", counted)
         patch.setattr(FileRecorder, "step", interrupted)
         with pytest.raises(SystemExit) as caught:
