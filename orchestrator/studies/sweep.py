@@ -317,7 +317,8 @@ def choose(tried: Sequence[Outcome]) -> int:
     )
 
 
-COLUMNS = ("optimizer", "batch", "steps", "base lr", "peak lr", "accuracy %", "range %", "loss")
+COLUMNS = ("optimizer", "batch", "steps", "peak lr", "accuracy %", "low", "high", "loss")
+"""Of the table, which fits 80 characters; low and high are those of several seeds."""
 
 
 def table_rows(points: Sequence[Point]) -> list[list[str]]:
@@ -329,31 +330,52 @@ def table_rows(points: Sequence[Point]) -> list[list[str]]:
             point.first.optimizer,
             f"{point.first.batch:,}",
             f"{point.first.steps:,}",
-            point.first.base_lr,
             f"{point.first.peak_lr:.4g}",
             f"{100 * point.mean:.2f}",
-            _range(point.accuracies),
+            *_range(point.accuracies),
             f"{sum(o.loss for o in point.outcomes) / len(point.outcomes):.4f}",
         ]
         for point in ranked
     ]
 
 
-def _range(accuracies: Sequence[float]) -> str:
+def _range(accuracies: Sequence[float]) -> tuple[str, str]:
     """Return lowest and highest accuracy in percent; nothing for one seed."""
     if len(accuracies) == 1:
-        return ""
-    return f"{100 * min(accuracies):.2f}-{100 * max(accuracies):.2f}"
+        return "", ""
+    return f"{100 * min(accuracies):.2f}", f"{100 * max(accuracies):.2f}"
 
 
 def markdown(title: str, points: Sequence[Point], notes: Sequence[str], plot: str) -> str:
-    """Return the results as a page: table, plot, notes."""
-    rows = [COLUMNS, ["---"] * 2 + ["---:"] * (len(COLUMNS) - 2), *table_rows(points)]
-    lines = [f"| {' | '.join(row)} |" for row in rows]
+    """Return the results as a page: table, notes, plot, and the rates that were tried."""
     seeds = max(len(point.outcomes) for point in points)
-    counted = "one seed" if seeds == 1 else f"mean and range over {seeds} seeds"
-    text = [f"# {title}", "", *lines, "", f"Test accuracy: {counted}. " + " ".join(notes), ""]
-    return "\n".join([*text, f"![Test accuracy over the global batch]({plot})", ""])
+    counted = "one seed" if seeds == 1 else f"mean, lowest and highest of {seeds} seeds"
+    parts = [
+        f"# {title}",
+        _markdown_table(COLUMNS, table_rows(points)),
+        f"Test accuracy: {counted}. " + " ".join(notes),
+        f"![Test accuracy over the global batch]({plot})",
+    ]
+    if any(len(point.tried) > 1 for point in points):
+        rows = [
+            [
+                point.first.optimizer,
+                f"{point.first.batch:,}",
+                ", ".join(f"{o.base_lr}: {100 * o.accuracy:.2f}" for o in point.tried),
+            ]
+            for point in points
+        ]
+        parts += [
+            f"Base rates tried with seed {points[0].first.seed}, and the accuracy (%) of each:",
+            _markdown_table(("optimizer", "batch", "rate: accuracy"), rows),
+        ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table whose columns but the first are aligned to the right."""
+    rule = ["---", *["---:"] * (len(columns) - 1)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in [columns, rule, *rows])
 
 
 def as_json(points: Sequence[Point], notes: Sequence[str]) -> dict[str, Any]:

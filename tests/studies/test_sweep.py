@@ -94,7 +94,7 @@ def test_a_sweep_leaves_table_plot_and_numbers(run, tmp_path, capsys):
         assert (point["accuracy_low"], point["accuracy_high"]) == (min(accuracies), max(accuracies))
     assert json.loads((tmp_path / "copy.json").read_text())["notes"] == found["notes"]
     page = (tmp_path / "out" / "sweep.md").read_text()
-    assert "| sgd | 32 | 4 | 0.1 | 0.2 |" in page and "sweep.png" in page
+    assert "| sgd | 32 | 4 | 0.2 |" in page and "sweep.png" in page
     pixels = imread(tmp_path / "out" / "sweep.png")
     assert pixels.shape == (660, 1050, 4) and len(np.unique(pixels.reshape(-1, 4), axis=0)) > 50
 
@@ -166,7 +166,7 @@ def test_a_run_that_died_before_its_result_was_written_is_not_computed_again(run
     assert run() == expected
 
 
-def test_each_batch_keeps_the_best_rate(run, capsys):
+def test_each_batch_keeps_the_best_rate(run, tmp_path, capsys):
     found = run(rates=["sgd=0.001,0.2", "lars=1/3,0.001"], seeds="0,1", batches="16")
     assert "Every optimizer tried 2 base rates at every batch with seed 0" in found["notes"][1]
     for point in found["points"]:
@@ -176,6 +176,8 @@ def test_each_batch_keeps_the_best_rate(run, capsys):
         assert point["runs"][0] == best
         assert point["base_lr"] == best["base_lr"] == point["runs"][1]["base_lr"]
     assert "lars-b16-lr1_3-s0" in capsys.readouterr().err
+    page = (tmp_path / "out" / "sweep.md").read_text()
+    assert "| lars | 16 | 1/3: " in page and ", 0.001: " in page
 
 
 def test_the_best_rate_has_most_images_right_then_lowest_loss():
