@@ -194,8 +194,8 @@ class Model:
 
         A fit goes on where the last one ended if nothing that changes numbers was changed in
         between (batch, number of images, optimizer, seed, ...): two fits of one epoch give the
-        bits of one fit of two. Otherwise it is a new training from the weights the model has. It
-        also is where the learning rate's decay ends with the training.
+        bits of one fit of two. Otherwise, and where a learning rate's decay lasts as long as the
+        training, it is a new training from the weights the model has.
 
         Parameters
         ----------
