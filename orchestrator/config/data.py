@@ -35,7 +35,8 @@ class DataConfig:
     eval_split: str = field(
         default="val",
         metadata=about(
-            "folder inside `path` with the images to evaluate on (cifar10: test); or names of shards"
+            "folder inside `path` with the images to evaluate on (cifar10: test); "
+            "or names of shards"
         ),
     )
     augmentation: Literal["none", "cifar", "imagenet"] = field(

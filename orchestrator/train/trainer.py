@@ -18,7 +18,6 @@ from orchestrator.collectives.planner import share
 from orchestrator.config import RunConfig, dump_config
 from orchestrator.data import GhostBatch as LoadedBatch
 from orchestrator.data import GhostRequest, decoder_version
-from orchestrator.model.graph import Graph
 from orchestrator.optim import (
     Position,
     Rates,
