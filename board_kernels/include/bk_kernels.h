@@ -23,7 +23,7 @@ struct bk_conv {
     int64_t n, h, w, c, k, r, s, stride, pad, p, q;
 };
 
-/* A pool; pad < kr, ks. */
+/* A pool; pad < kr, ks; kr * ks < 65536. */
 struct bk_pool {
     int64_t n, h, w, c, kr, ks, stride, pad, p, q;
 };
@@ -42,7 +42,7 @@ struct bk_finish {
 /* Which convolution a scratch is for. */
 enum bk_conv_pass { BK_FORWARD, BK_INPUT_GRADIENT, BK_WEIGHT_GRADIENT };
 
-/* Scratch of kernels that only count: bk_scale16, bk_dropout, bk_affine_backward and the masters'. */
+/* Scratch of kernels that only count: bk_scale16, bk_dropout and the masters'. */
 size_t bk_count_scratch_bytes(int threads);
 
 /* ---- convolution: x, w, e 13-bit; every exact sum |t| < 2^42 ------------------------------------ */
@@ -67,7 +67,7 @@ void bk_conv_weight_gradient(struct bk_team *team, void *scratch, const struct b
 
 /* ---- statistics ---------------------------------------------------------------------------------- */
 
-/* Scratch of the three kernels below. */
+/* Scratch of the three kernels below and of the two of batch norm. */
 size_t bk_statistics_scratch_bytes(int64_t channels, int threads);
 
 /* s1 = sum, s2 = sum of squares, lo = minimum, hi = maximum of each channel; rows in 1 .. 2^31 - 1. */
@@ -91,7 +91,7 @@ void bk_accumulate(const int64_t *v, int64_t m, int measure, int shift, int32_t 
 
 /* out = sat13((a*y + r*z + b + half) >> shift), negative values 0 before the clamp where relu; y, z
  * 16-bit; r and z both given or both NULL; |a|, |r| <= 16383, max|b| + 2^shift <= 2^30, shift 0 .. 30.
- * lo, hi [channels]: extremes of out. Scratch as for statistics. Returns how many the clamp changed. */
+ * lo, hi [channels]: extremes of out. Returns how many the clamp changed. */
 int64_t bk_affine_forward(struct bk_team *team, void *scratch, const int16_t *y, const int16_t *z,
                           int64_t rows, int64_t channels, const int32_t *a, const int32_t *r,
                           const int32_t *b, int shift, int relu, int16_t *out, int32_t *lo,
@@ -99,9 +99,9 @@ int64_t bk_affine_forward(struct bk_team *team, void *scratch, const int16_t *y,
 
 /* e = sat13((a*d + c*((y + 2^(p-1)) >> p) + b + dither) >> shift), y NULL: without the term of c;
  * bounds as above, p 0 .. 4. Returns how many the clamp changed. */
-int64_t bk_affine_backward(struct bk_team *team, void *scratch, const int16_t *d, const int16_t *y, int64_t rows,
-                           int64_t channels, const int32_t *a, const int32_t *c, int p,
-                           const int32_t *b, int shift, uint32_t seed, int16_t *e);
+int64_t bk_affine_backward(struct bk_team *team, void *scratch, const int16_t *d, const int16_t *y,
+                           int64_t rows, int64_t channels, const int32_t *a, const int32_t *c,
+                           int p, const int32_t *b, int shift, uint32_t seed, int16_t *e);
 
 /* ---- pools ----------------------------------------------------------------------------------------- */
 

@@ -2,6 +2,7 @@
  *
  * The bounds on coefficients (docs/numerics.md, section 4) keep every sum inside 32 bits. */
 #include "bk_kernels.h"
+#include "fold.h"
 
 enum { GRAIN = 1 << 15 };
 
@@ -14,12 +15,12 @@ static inline int32_t clamp13(int32_t v)
 
 struct forward {
     const int16_t *y, *z;
-    int64_t rows, channels;
-    const int32_t *a, *r, *b;
+    struct bk__fold fold;
+    int32_t *a, *r, *b; /* repeated to a wide row; b with the half that rounds */
     int shift;
     int32_t floor; /* 0 under ReLU, else INT32_MIN */
     int16_t *out;
-    char *scratch; /* per part: int64 count of clamps, int32 lo and hi [channels] */
+    char *scratch; /* per part: int64 count of clamps, int32 lo and hi of a wide row */
 };
 
 struct tally {
@@ -31,57 +32,55 @@ static struct tally part_tally(const struct forward *f, int part)
 {
     struct tally tally;
 
-    tally.saturated = (int64_t *)(void *)f->scratch + part * (f->channels + 1);
+    tally.saturated = (int64_t *)(void *)f->scratch + part * (f->fold.wide + 1);
     tally.lo = (int32_t *)(tally.saturated + 1);
-    tally.hi = tally.lo + f->channels;
+    tally.hi = tally.lo + f->fold.wide;
     return tally;
 }
 
-/* One row of sat13((a*y + b + half) >> shift); b_half holds b + half. Returns the clamps. */
-static int32_t apply_row(const struct forward *f, const int16_t *restrict y,
+/* One row of sat13((a*y + b) >> shift); b holds the half. Returns the clamps. */
+static int32_t apply_row(const struct forward *f, int64_t length, const int16_t *restrict y,
                          const int32_t *restrict a, const int32_t *restrict b,
                          int16_t *restrict out)
 {
-    const int32_t half = f->shift > 0 ? (int32_t)1 << (f->shift - 1) : 0;
     const int32_t floor = f->floor;
     const int shift = f->shift;
     int32_t saturated = 0;
 
-    for (int64_t c = 0; c < f->channels; c++) {
-        const int32_t sum = (a[c] * y[c] + (b[c] + half)) >> shift;
+    for (int64_t i = 0; i < length; i++) {
+        const int32_t sum = (a[i] * y[i] + b[i]) >> shift;
         const int32_t v = sum > floor ? sum : floor;
         const int32_t kept = clamp13(v);
         saturated += v != kept;
-        out[c] = (int16_t)kept;
+        out[i] = (int16_t)kept;
     }
     return saturated;
 }
 
 /* The same with a shortcut. */
-static int32_t apply_row_with(const struct forward *f, const int16_t *restrict y,
+static int32_t apply_row_with(const struct forward *f, int64_t length, const int16_t *restrict y,
                               const int16_t *restrict z, const int32_t *restrict a,
                               const int32_t *restrict r, const int32_t *restrict b,
                               int16_t *restrict out)
 {
-    const int32_t half = f->shift > 0 ? (int32_t)1 << (f->shift - 1) : 0;
     const int32_t floor = f->floor;
     const int shift = f->shift;
     int32_t saturated = 0;
 
-    for (int64_t c = 0; c < f->channels; c++) {
-        const int32_t sum = (a[c] * y[c] + r[c] * z[c] + (b[c] + half)) >> shift;
+    for (int64_t i = 0; i < length; i++) {
+        const int32_t sum = (a[i] * y[i] + r[i] * z[i] + b[i]) >> shift;
         const int32_t v = sum > floor ? sum : floor;
         const int32_t kept = clamp13(v);
         saturated += v != kept;
-        out[c] = (int16_t)kept;
+        out[i] = (int16_t)kept;
     }
     return saturated;
 }
 
-static void widen(const int16_t *restrict out, int64_t channels, int32_t *restrict lo,
+static void widen(const int16_t *restrict out, int64_t length, int32_t *restrict lo,
                   int32_t *restrict hi)
 {
-    for (int64_t c = 0; c < channels; c++) {
+    for (int64_t c = 0; c < length; c++) {
         lo[c] = out[c] < lo[c] ? out[c] : lo[c];
         hi[c] = out[c] > hi[c] ? out[c] : hi[c];
     }
@@ -91,21 +90,31 @@ static void forward_part(void *context, int part, int parts)
 {
     const struct forward *f = context;
     const struct tally tally = part_tally(f, part);
+    const int64_t wide = f->fold.wide;
     int64_t begin, end, saturated = 0;
 
-    for (int64_t c = 0; c < f->channels; c++) {
+    for (int64_t c = 0; c < wide; c++) {
         tally.lo[c] = INT32_MAX;
         tally.hi[c] = INT32_MIN;
     }
-    bk_part_range(f->rows, part, parts, &begin, &end);
-    for (int64_t at = begin * f->channels; at < end * f->channels; at += f->channels) {
+    bk_part_range(bk__wide_rows(&f->fold), part, parts, &begin, &end);
+    for (int64_t at = begin * wide; at < end * wide; at += wide) {
+        const int64_t length = bk__row_length(&f->fold, at);
         if (f->z == NULL)
-            saturated += apply_row(f, f->y + at, f->a, f->b, f->out + at);
+            saturated += apply_row(f, length, f->y + at, f->a, f->b, f->out + at);
         else
-            saturated += apply_row_with(f, f->y + at, f->z + at, f->a, f->r, f->b, f->out + at);
-        widen(f->out + at, f->channels, tally.lo, tally.hi);
+            saturated +=
+                apply_row_with(f, length, f->y + at, f->z + at, f->a, f->r, f->b, f->out + at);
+        widen(f->out + at, length, tally.lo, tally.hi);
     }
     *tally.saturated = saturated;
+}
+
+/* Repeat coefficients along a wide row, each with `plus` added. */
+static void repeat(const struct bk__fold *fold, const int32_t *from, int32_t plus, int32_t *to)
+{
+    for (int64_t i = 0; i < fold->wide; i++)
+        to[i] = from[i % fold->channels] + plus;
 }
 
 int64_t bk_affine_forward(struct bk_team *team, void *scratch, const int16_t *y, const int16_t *z,
@@ -114,19 +123,29 @@ int64_t bk_affine_forward(struct bk_team *team, void *scratch, const int16_t *y,
                           int32_t *hi)
 {
     struct forward f = {
-        .y = y, .z = z, .rows = rows, .channels = channels, .a = a, .r = r, .b = b,
-        .shift = shift, .floor = relu ? 0 : INT32_MIN, .out = out, .scratch = scratch,
+        .y = y, .z = z, .fold = bk__fold_rows(rows, channels), .shift = shift,
+        .floor = relu ? 0 : INT32_MIN, .out = out,
     };
     const int parts = bk_team_parts(team, rows * channels, GRAIN);
     int64_t saturated = 0;
 
+    f.a = scratch;
+    f.r = f.a + f.fold.wide;
+    f.b = f.r + f.fold.wide;
+    f.scratch = (char *)(f.b + f.fold.wide + f.fold.wide % 2);
+    repeat(&f.fold, a, 0, f.a);
+    repeat(&f.fold, r != NULL ? r : a, 0, f.r);
+    repeat(&f.fold, b, shift > 0 ? (int32_t)1 << (shift - 1) : 0, f.b);
     bk_team_run(team, parts, forward_part, &f);
+    for (int64_t c = 0; c < channels; c++)
+        lo[c] = hi[c] = out[c];
     for (int part = 0; part < parts; part++) {
         const struct tally tally = part_tally(&f, part);
         saturated += *tally.saturated;
-        for (int64_t c = 0; c < channels; c++) {
-            lo[c] = part == 0 || tally.lo[c] < lo[c] ? tally.lo[c] : lo[c];
-            hi[c] = part == 0 || tally.hi[c] > hi[c] ? tally.hi[c] : hi[c];
+        for (int64_t i = 0; i < f.fold.wide; i++) {
+            const int64_t c = i % channels;
+            lo[c] = tally.lo[i] < lo[c] ? tally.lo[i] : lo[c];
+            hi[c] = tally.hi[i] > hi[c] ? tally.hi[i] : hi[c];
         }
     }
     return saturated;
@@ -136,8 +155,8 @@ int64_t bk_affine_forward(struct bk_team *team, void *scratch, const int16_t *y,
 
 struct backward {
     const int16_t *d, *y;
-    int64_t rows, channels;
-    const int32_t *a, *c, *b;
+    struct bk__fold fold;
+    int32_t *a, *c, *b; /* repeated to a wide row */
     int p, shift;
     uint32_t seed;
     int16_t *e;
@@ -150,16 +169,16 @@ static inline int32_t scaled_dither(uint32_t seed, uint32_t i, int down, int up)
     return (int32_t)((bk_dither(seed, i) >> down) << up);
 }
 
-static int32_t backward_row(const struct backward *g, const int16_t *restrict d,
-                            const int32_t *restrict a, const int32_t *restrict b,
-                            uint32_t first, int16_t *restrict e)
+static int32_t backward_row(const struct backward *g, int64_t length,
+                            const int16_t *restrict d, const int32_t *restrict a,
+                            const int32_t *restrict b, uint32_t first, int16_t *restrict e)
 {
     const int down = g->shift < 16 ? 16 - g->shift : 0, up = g->shift > 16 ? g->shift - 16 : 0;
     const int shift = g->shift;
     const uint32_t seed = g->seed;
     int32_t saturated = 0;
 
-    for (int64_t c = 0; c < g->channels; c++) {
+    for (int64_t c = 0; c < length; c++) {
         const int32_t u = scaled_dither(seed, first + (uint32_t)c, down, up);
         const int32_t v = (a[c] * d[c] + (b[c] + u)) >> shift;
         const int32_t kept = clamp13(v);
@@ -169,10 +188,10 @@ static int32_t backward_row(const struct backward *g, const int16_t *restrict d,
     return saturated;
 }
 
-static int32_t backward_row_with(const struct backward *g, const int16_t *restrict d,
-                                 const int16_t *restrict y, const int32_t *restrict a,
-                                 const int32_t *restrict coefficient, const int32_t *restrict b,
-                                 uint32_t first, int16_t *restrict e)
+static int32_t backward_row_with(const struct backward *g, int64_t length,
+                                 const int16_t *restrict d, const int16_t *restrict y,
+                                 const int32_t *restrict a, const int32_t *restrict coefficient,
+                                 const int32_t *restrict b, uint32_t first, int16_t *restrict e)
 {
     const int down = g->shift < 16 ? 16 - g->shift : 0, up = g->shift > 16 ? g->shift - 16 : 0;
     const int shift = g->shift, p = g->p;
@@ -180,7 +199,7 @@ static int32_t backward_row_with(const struct backward *g, const int16_t *restri
     const uint32_t seed = g->seed;
     int32_t saturated = 0;
 
-    for (int64_t c = 0; c < g->channels; c++) {
+    for (int64_t c = 0; c < length; c++) {
         const int32_t u = scaled_dither(seed, first + (uint32_t)c, down, up);
         const int32_t scaled = (y[c] + half_p) >> p;
         const int32_t v = (a[c] * d[c] + coefficient[c] * scaled + (b[c] + u)) >> shift;
@@ -194,14 +213,17 @@ static int32_t backward_row_with(const struct backward *g, const int16_t *restri
 static void backward_part(void *context, int part, int parts)
 {
     struct backward *g = context;
+    const int64_t wide = g->fold.wide;
     int64_t begin, end, saturated = 0;
 
-    bk_part_range(g->rows, part, parts, &begin, &end);
-    for (int64_t at = begin * g->channels; at < end * g->channels; at += g->channels) {
+    bk_part_range(bk__wide_rows(&g->fold), part, parts, &begin, &end);
+    for (int64_t at = begin * wide; at < end * wide; at += wide) {
+        const int64_t length = bk__row_length(&g->fold, at);
         if (g->y == NULL)
-            saturated += backward_row(g, g->d + at, g->a, g->b, (uint32_t)at, g->e + at);
+            saturated +=
+                backward_row(g, length, g->d + at, g->a, g->b, (uint32_t)at, g->e + at);
         else
-            saturated += backward_row_with(g, g->d + at, g->y + at, g->a, g->c, g->b,
+            saturated += backward_row_with(g, length, g->d + at, g->y + at, g->a, g->c, g->b,
                                            (uint32_t)at, g->e + at);
     }
     g->saturated[part] = saturated;
@@ -212,12 +234,18 @@ int64_t bk_affine_backward(struct bk_team *team, void *scratch, const int16_t *d
                            int p, const int32_t *b, int shift, uint32_t seed, int16_t *e)
 {
     struct backward g = {
-        .d = d, .y = y, .rows = rows, .channels = channels, .a = a, .c = c, .b = b,
-        .p = p, .shift = shift, .seed = seed, .e = e, .saturated = scratch,
+        .d = d, .y = y, .fold = bk__fold_rows(rows, channels), .p = p, .shift = shift,
+        .seed = seed, .e = e, .saturated = scratch,
     };
     const int parts = bk_team_parts(team, rows * channels, GRAIN);
     int64_t saturated = 0;
 
+    g.a = (int32_t *)(g.saturated + bk_team_threads(team));
+    g.c = g.a + g.fold.wide;
+    g.b = g.c + g.fold.wide;
+    repeat(&g.fold, a, 0, g.a);
+    repeat(&g.fold, c, 0, g.c);
+    repeat(&g.fold, b, 0, g.b);
     bk_team_run(team, parts, backward_part, &g);
     for (int part = 0; part < parts; part++)
         saturated += g.saturated[part];

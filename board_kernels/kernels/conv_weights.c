@@ -69,13 +69,37 @@ static int64_t workspace_size(const struct gradient *g)
                     g->tile->columns * BLOCK_POSITIONS * 2, BK__ALIGN);
 }
 
-static void interleave(const int16_t *restrict a, const int16_t *restrict b, int64_t count,
-                       int16_t *restrict to)
+/* Store pairs a[j], b[j] as words, which vectorises better than two streams of halves. Which half
+ * comes first depends on the byte order, but is the same for both operands. */
+static inline void interleave(const int16_t *restrict a, const int16_t *restrict b, int64_t count,
+                              int16_t *restrict to)
 {
     for (int64_t j = 0; j < count; j++) {
-        to[2 * j] = a[j];
-        to[2 * j + 1] = b[j];
+        const uint32_t pair = (uint16_t)a[j] | (uint32_t)(uint16_t)b[j] << 16;
+        memcpy(to + 2 * j, &pair, sizeof pair);
     }
+}
+
+/* Pack whole pairs of positions; returns how many positions are done. The usual widths are written
+ * out as constants for the compiler. */
+static int64_t pack_pairs(const int16_t *const *at, int64_t count, int64_t channel, int64_t valid,
+                          int64_t width, int16_t *to)
+{
+    int64_t i = 0;
+
+    if (valid == 32)
+        for (; i + 1 < count; i += 2)
+            interleave(at[i] + channel, at[i + 1] + channel, 32, to + i * width);
+    else if (valid == 16)
+        for (; i + 1 < count; i += 2)
+            interleave(at[i] + channel, at[i + 1] + channel, 16, to + i * width);
+    else if (valid == 8)
+        for (; i + 1 < count; i += 2)
+            interleave(at[i] + channel, at[i + 1] + channel, 8, to + i * width);
+    else
+        for (; i + 1 < count; i += 2)
+            interleave(at[i] + channel, at[i + 1] + channel, valid, to + i * width);
+    return i;
 }
 
 /* Pack `width` consecutive channels from `channel` of count positions, of which `valid` exist, as
@@ -89,8 +113,8 @@ static void pack_positions(const struct bk_tile *tile, const int16_t *const *at,
 
     if (valid < width || count < depth)
         memset(to, 0, (size_t)(width * depth) * sizeof *to);
-    for (; group == 2 && i + 1 < count; i += 2)
-        interleave(at[i] + channel, at[i + 1] + channel, valid, to + i * width);
+    if (group == 2)
+        i = pack_pairs(at, count, channel, valid, width, to);
     for (; i < count; i++) {
         const int16_t *from = at[i] + channel;
         int16_t *first = to + i / group * group * width + i % group;
@@ -118,7 +142,8 @@ static void pack_part(void *context, int part, int parts)
     }
 }
 
-/* Point at[i] to the source of tap (r, s) at the block's positions, or to zeros outside. */
+/* Point at[i] to the source of tap (r, s) at the block's positions, or to zeros outside; run by run
+ * along the rows of the output. */
 static void tap_pointers(const struct gradient *g, int64_t r, int64_t s, const int16_t *zeros,
                          const int16_t **at)
 {
@@ -126,16 +151,19 @@ static void tap_pointers(const struct gradient *g, int64_t r, int64_t s, const i
     int64_t q = g->first % conv->q, p = g->first / conv->q % conv->p;
     int64_t n = g->first / conv->q / conv->p;
 
-    for (int64_t i = 0; i < g->count; i++) {
-        const int64_t y = p * conv->stride - conv->pad + r, x = q * conv->stride - conv->pad + s;
-        const int inside = y >= 0 && y < conv->h && x >= 0 && x < conv->w;
-        at[i] = inside ? g->x + ((n * conv->h + y) * conv->w + x) * conv->c : zeros;
-        if (++q == conv->q) {
-            q = 0;
-            if (++p == conv->p) {
-                p = 0;
-                n++;
-            }
+    for (int64_t i = 0; i < g->count;) {
+        const int64_t y = p * conv->stride - conv->pad + r, x0 = s - conv->pad;
+        const int64_t line = (n * conv->h + y) * conv->w * conv->c;
+        const int64_t end = g->count - i < conv->q - q ? q + g->count - i : conv->q;
+        const int inside = y >= 0 && y < conv->h;
+        for (; q < end; q++, i++) {
+            const int64_t x = x0 + q * conv->stride;
+            at[i] = inside && x >= 0 && x < conv->w ? g->x + line + x * conv->c : zeros;
+        }
+        q = 0;
+        if (++p == conv->p) {
+            p = 0;
+            n++;
         }
     }
 }

@@ -20,36 +20,72 @@ static int direct_windows(const struct bk__windows *windows)
            windows->x0 + (windows->columns - 1) * windows->step < windows->width;
 }
 
-/* Copy the window at (y, x) of an image. */
-static void gather(const struct bk__windows *windows, const int16_t *image, int64_t y, int64_t x,
-                   int64_t pitch, int16_t *to)
+/* Copy count >= 16 elements: fixed-size copies, the last one overlapping, cost less than a call for
+ * the short lines of a window. */
+static inline void copy_by_16(const int16_t *from, int64_t count, int16_t *to)
+{
+    for (int64_t i = 0; i + 16 < count; i += 16)
+        memcpy(to + i, from + i, 16 * sizeof *to);
+    memcpy(to + count - 16, from + count - 16, 16 * sizeof *to);
+}
+
+static inline void copy_by_4(const int16_t *from, int64_t count, int16_t *to)
+{
+    for (int64_t i = 0; i + 4 < count; i += 4)
+        memcpy(to + i, from + i, 4 * sizeof *to);
+    memcpy(to + count - 4, from + count - 4, 4 * sizeof *to);
+}
+
+static inline void copy_line(const int16_t *from, int64_t count, int16_t *to)
+{
+    if (count >= 16)
+        copy_by_16(from, count, to);
+    else if (count >= 4)
+        copy_by_4(from, count, to);
+    else
+        for (int64_t i = 0; i < count; i++)
+            to[i] = from[i];
+}
+
+/* Copy a window that crosses the border at (y, x) of an image. */
+static void gather_clipped(const struct bk__windows *windows, const int16_t *image, int64_t y,
+                           int64_t x, int16_t *to)
 {
     const int64_t channels = windows->channels;
     const int64_t line = windows->kw * channels;
-    const int64_t depth = bk__window_depth(windows);
     const int64_t left = smaller(x < 0 ? -x : 0, windows->kw);
     const int64_t right = smaller(windows->width - x, windows->kw);
-    const int64_t inside = right > left ? (right - left) * channels : 0;
 
     for (int64_t dy = 0; dy < windows->kh; dy++, to += line) {
-        if (y + dy < 0 || y + dy >= windows->height || inside == 0) {
-            memset(to, 0, (size_t)line * sizeof *to);
-            continue;
-        }
-        const int16_t *from = image + ((y + dy) * windows->width + x + left) * channels;
-        memset(to, 0, (size_t)(left * channels) * sizeof *to);
-        memcpy(to + left * channels, from, (size_t)inside * sizeof *to);
-        memset(to + left * channels + inside, 0,
-               (size_t)(line - left * channels - inside) * sizeof *to);
+        memset(to, 0, (size_t)line * sizeof *to);
+        if (y + dy >= 0 && y + dy < windows->height && right > left)
+            copy_line(image + ((y + dy) * windows->width + x + left) * channels,
+                      (right - left) * channels, to + left * channels);
     }
-    memset(to, 0, (size_t)(pitch - depth) * sizeof *to);
+}
+
+/* Copy the window at (y, x) of an image. */
+static inline void gather(const struct bk__windows *windows, const int16_t *image, int64_t y,
+                          int64_t x, int16_t *to)
+{
+    const int64_t line = windows->kw * windows->channels;
+    const int64_t pitch = windows->width * windows->channels;
+
+    if (y < 0 || x < 0 || y + windows->kh > windows->height || x + windows->kw > windows->width) {
+        gather_clipped(windows, image, y, x, to);
+        return;
+    }
+    image += y * pitch + x * windows->channels;
+    for (int64_t dy = 0; dy < windows->kh; dy++)
+        copy_line(image + dy * pitch, line, to + dy * line);
 }
 
 void bk__window_rows(const struct bk__windows *windows, int64_t first, int64_t count, int64_t pitch,
                      int16_t *buffer, const int16_t **row)
 {
     const int64_t image_size = windows->height * windows->width * windows->channels;
-    const int direct = direct_windows(windows) && pitch == bk__window_depth(windows);
+    const int64_t depth = bk__window_depth(windows);
+    const int direct = direct_windows(windows) && pitch == depth;
     int64_t j = first % windows->columns;
     int64_t i = first / windows->columns % windows->rows;
     const int16_t *image = windows->source + first / windows->columns / windows->rows * image_size;
@@ -60,7 +96,9 @@ void bk__window_rows(const struct bk__windows *windows, int64_t first, int64_t c
             row[at] = image + (y * windows->width + x) * windows->channels;
         } else {
             row[at] = buffer + at * pitch;
-            gather(windows, image, y, x, pitch, buffer + at * pitch);
+            gather(windows, image, y, x, buffer + at * pitch);
+            for (int64_t d = depth; d < pitch; d++)
+                buffer[at * pitch + d] = 0;
         }
         if (++j == windows->columns) {
             j = 0;

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-enum { GRAIN = 1 << 14 };
+enum { GRAIN = 1 << 14, SOME = 256 };
 
 static int64_t larger(int64_t a, int64_t b)
 {
@@ -25,7 +25,7 @@ struct forward {
     uint8_t *index;
     int64_t m;
     int q;
-    int64_t *sums; /* average: per part, [channels] */
+    int32_t *sums; /* average: per part, [channels] */
 };
 
 /* Take what is larger than all before it: the first of equals stays. */
@@ -75,13 +75,13 @@ void bk_max_pool_forward(struct bk_team *team, const struct bk_pool *pool, const
 
 /* ---- average --------------------------------------------------------------------------------------- */
 
-static void add_row(const int16_t *restrict x, int64_t channels, int64_t *restrict sums)
+static void add_row(const int16_t *restrict x, int64_t channels, int32_t *restrict sums)
 {
     for (int64_t c = 0; c < channels; c++)
         sums[c] += x[c];
 }
 
-static void average_window(const struct forward *f, int64_t n, int64_t p, int64_t q, int64_t *sums)
+static void average_window(const struct forward *f, int64_t n, int64_t p, int64_t q, int32_t *sums)
 {
     const struct bk_pool *pool = f->pool;
     const int64_t y0 = p * pool->stride - pool->pad, x0 = q * pool->stride - pool->pad;
@@ -108,7 +108,7 @@ static void average_part(void *context, int part, int parts)
 
 size_t bk_pool_scratch_bytes(const struct bk_pool *pool, int threads)
 {
-    return (size_t)threads * ((size_t)pool->c * sizeof(int64_t) + sizeof(struct bk_sums));
+    return (size_t)threads * ((size_t)pool->c * sizeof(int32_t) + sizeof(struct bk_sums));
 }
 
 void bk_avg_pool_forward(struct bk_team *team, void *scratch, const struct bk_pool *pool,
@@ -129,19 +129,19 @@ struct backward {
     const struct bk_finish *finish;
     int16_t *out;
     struct bk_sums *part_sums;
-    int64_t *sums; /* per part, [channels] */
+    int32_t *sums; /* per part, [channels] */
 };
 
 static void add_routed(const int16_t *restrict d, const uint8_t *restrict index, uint8_t position,
-                       int64_t channels, int64_t *restrict sums)
+                       int64_t channels, int32_t *restrict sums)
 {
     for (int64_t c = 0; c < channels; c++)
         sums[c] += index[c] == position ? d[c] : 0;
 }
 
-/* The sums of d over the windows that hold input (n, y, x): windows p with p*stride - pad <= y
+/* The sums of d over the windows that hold input (n, y, x), fewer than 65536 of them: windows p with p*stride - pad <= y
  * < p*stride - pad + kr. */
-static void gather_sums(const struct backward *b, int64_t n, int64_t y, int64_t x, int64_t *sums)
+static void gather_sums(const struct backward *b, int64_t n, int64_t y, int64_t x, int32_t *sums)
 {
     const struct bk_pool *pool = b->pool;
     const int64_t p0 = larger(0, y + pool->pad - pool->kr + pool->stride) / pool->stride;
@@ -160,11 +160,25 @@ static void gather_sums(const struct backward *b, int64_t n, int64_t y, int64_t 
         }
 }
 
+/* Round a position's sums, some channels at a time. */
+static void finish_position(const struct backward *b, const int32_t *sums, int64_t at,
+                            struct bk_sums *report)
+{
+    int64_t t[SOME];
+
+    for (int64_t first = 0; first < b->pool->c; first += SOME) {
+        const int count = (int)smaller(SOME, b->pool->c - first);
+        for (int j = 0; j < count; j++)
+            t[j] = sums[first + j];
+        bk__finish_row(b->finish, t, at + first, count, b->out, report);
+    }
+}
+
 static void backward_part(void *context, int part, int parts)
 {
     const struct backward *b = context;
     const struct bk_pool *pool = b->pool;
-    int64_t *sums = b->sums + part * pool->c;
+    int32_t *sums = b->sums + part * pool->c;
     struct bk_sums report = {0, 0};
     int64_t begin, end;
 
@@ -172,8 +186,7 @@ static void backward_part(void *context, int part, int parts)
     for (int64_t row = begin; row < end; row++)
         for (int64_t x = 0; x < pool->w; x++) {
             gather_sums(b, row / pool->h, row % pool->h, x, sums);
-            bk__finish_row(b->finish, sums, (row * pool->w + x) * pool->c, (int)pool->c, b->out,
-                           &report);
+            finish_position(b, sums, (row * pool->w + x) * pool->c, &report);
         }
     b->part_sums[part] = report;
 }
@@ -185,7 +198,7 @@ void bk_window_backward(struct bk_team *team, void *scratch, const struct bk_poo
     struct bk_sums *part_sums = scratch;
     struct backward b = {
         .pool = pool, .d = d, .index = index, .finish = finish, .out = out,
-        .part_sums = part_sums, .sums = (int64_t *)(part_sums + bk_team_threads(team)),
+        .part_sums = part_sums, .sums = (int32_t *)(part_sums + bk_team_threads(team)),
     };
     const int parts = bk_team_parts(team, pool->n * pool->h * pool->w * pool->c, GRAIN);
 

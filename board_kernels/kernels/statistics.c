@@ -1,11 +1,12 @@
 /* Exact sums and extremes per channel of [rows][channels]; each part sums its share of the rows. */
 #include "bk_kernels.h"
+#include "fold.h"
 
 #include <string.h>
 
 enum { GRAIN = 1 << 15 };
 
-/* One part's sums; four arrays of `channels`. */
+/* One part's sums; four arrays of a wide row's length. */
 struct columns {
     int64_t *first;
     int64_t *second;
@@ -15,25 +16,28 @@ struct columns {
 
 struct reduction {
     const int16_t *a, *b; /* b: NULL where there is no product */
-    int64_t rows, channels;
+    struct bk__fold fold;
     char *scratch;
 };
 
 static struct columns part_columns(const struct reduction *reduction, int part)
 {
-    const int64_t channels = reduction->channels;
+    const int64_t wide = reduction->fold.wide;
     struct columns columns;
 
-    columns.first = (int64_t *)(void *)reduction->scratch + part * channels * 3;
-    columns.second = columns.first + channels;
-    columns.lo = (int32_t *)(columns.second + channels);
-    columns.hi = columns.lo + channels;
+    columns.first = (int64_t *)(void *)reduction->scratch + part * wide * 3;
+    columns.second = columns.first + wide;
+    columns.lo = (int32_t *)(columns.second + wide);
+    columns.hi = columns.lo + wide;
     return columns;
 }
 
 size_t bk_statistics_scratch_bytes(int64_t channels, int threads)
 {
-    return (size_t)threads * (size_t)channels * 24;
+    const size_t wide = (size_t)bk__wide_row(channels);
+
+    /* What affine_forward adds: a count per part and repeated coefficients. */
+    return (size_t)threads * (wide * 24 + 8) + (wide + 1) * 12;
 }
 
 static void add_statistics(const int16_t *restrict y, int64_t channels, int64_t *restrict s1,
@@ -53,35 +57,40 @@ static void statistics_part(void *context, int part, int parts)
 {
     const struct reduction *reduction = context;
     const struct columns to = part_columns(reduction, part);
-    const int64_t channels = reduction->channels;
+    const struct bk__fold *fold = &reduction->fold;
+    const int64_t wide = fold->wide;
     int64_t begin, end;
 
-    bk_part_range(reduction->rows, part, parts, &begin, &end);
-    memset(to.first, 0, (size_t)channels * 16);
-    for (int64_t c = 0; c < channels; c++) {
+    bk_part_range(bk__wide_rows(fold), part, parts, &begin, &end);
+    memset(to.first, 0, (size_t)wide * 16);
+    for (int64_t c = 0; c < wide; c++) {
         to.lo[c] = INT32_MAX;
         to.hi[c] = INT32_MIN;
     }
-    for (int64_t row = begin; row < end; row++)
-        add_statistics(reduction->a + row * channels, channels, to.first, to.second, to.lo, to.hi);
+    for (int64_t at = begin * wide; at < end * wide; at += wide)
+        add_statistics(reduction->a + at, bk__row_length(fold, at), to.first, to.second, to.lo,
+                       to.hi);
 }
 
 void bk_channel_statistics(struct bk_team *team, void *scratch, const int16_t *y, int64_t rows,
                            int64_t channels, int64_t *s1, int64_t *s2, int32_t *lo, int32_t *hi)
 {
-    struct reduction reduction = {y, NULL, rows, channels, scratch};
+    struct reduction reduction = {y, NULL, bk__fold_rows(rows, channels), scratch};
     const int parts = bk_team_parts(team, rows * channels, GRAIN);
 
     bk_team_run(team, parts, statistics_part, &reduction);
     memset(s1, 0, (size_t)channels * sizeof *s1);
     memset(s2, 0, (size_t)channels * sizeof *s2);
+    for (int64_t c = 0; c < channels; c++)
+        lo[c] = hi[c] = y[c];
     for (int part = 0; part < parts; part++) {
         const struct columns from = part_columns(&reduction, part);
-        for (int64_t c = 0; c < channels; c++) {
-            s1[c] += from.first[c];
-            s2[c] += from.second[c];
-            lo[c] = part == 0 || from.lo[c] < lo[c] ? from.lo[c] : lo[c];
-            hi[c] = part == 0 || from.hi[c] > hi[c] ? from.hi[c] : hi[c];
+        for (int64_t i = 0; i < reduction.fold.wide; i++) {
+            const int64_t c = i % channels;
+            s1[c] += from.first[i];
+            s2[c] += from.second[i];
+            lo[c] = from.lo[i] < lo[c] ? from.lo[i] : lo[c];
+            hi[c] = from.hi[i] > hi[c] ? from.hi[i] : hi[c];
         }
     }
 }
@@ -96,26 +105,28 @@ static void sums_part(void *context, int part, int parts)
 {
     const struct reduction *reduction = context;
     const struct columns to = part_columns(reduction, part);
+    const struct bk__fold *fold = &reduction->fold;
+    const int64_t wide = fold->wide;
     int64_t begin, end;
 
-    bk_part_range(reduction->rows, part, parts, &begin, &end);
-    memset(to.first, 0, (size_t)reduction->channels * sizeof *to.first);
-    for (int64_t row = begin; row < end; row++)
-        add_sums(reduction->a + row * reduction->channels, reduction->channels, to.first);
+    bk_part_range(bk__wide_rows(fold), part, parts, &begin, &end);
+    memset(to.first, 0, (size_t)wide * sizeof *to.first);
+    for (int64_t at = begin * wide; at < end * wide; at += wide)
+        add_sums(reduction->a + at, bk__row_length(fold, at), to.first);
 }
 
 void bk_channel_sums(struct bk_team *team, void *scratch, const int16_t *e, int64_t rows,
                      int64_t channels, int64_t *sums)
 {
-    struct reduction reduction = {e, NULL, rows, channels, scratch};
+    struct reduction reduction = {e, NULL, bk__fold_rows(rows, channels), scratch};
     const int parts = bk_team_parts(team, rows * channels, GRAIN);
 
     bk_team_run(team, parts, sums_part, &reduction);
     memset(sums, 0, (size_t)channels * sizeof *sums);
     for (int part = 0; part < parts; part++) {
         const struct columns from = part_columns(&reduction, part);
-        for (int64_t c = 0; c < channels; c++)
-            sums[c] += from.first[c];
+        for (int64_t i = 0; i < reduction.fold.wide; i++)
+            sums[i % channels] += from.first[i];
     }
 }
 
@@ -140,16 +151,17 @@ static void errors_part(void *context, int part, int parts)
 {
     const struct reduction *reduction = context;
     const struct columns to = part_columns(reduction, part);
-    const int64_t channels = reduction->channels;
+    const struct bk__fold *fold = &reduction->fold;
+    const int64_t wide = fold->wide;
     int64_t begin, end;
 
-    bk_part_range(reduction->rows, part, parts, &begin, &end);
-    memset(to.first, 0, (size_t)channels * 16);
-    memset(to.hi, 0, (size_t)channels * sizeof *to.hi);
-    for (int64_t row = begin; row < end; row++) {
-        add_errors(reduction->a + row * channels, channels, to.first, to.hi);
+    bk_part_range(bk__wide_rows(fold), part, parts, &begin, &end);
+    memset(to.first, 0, (size_t)wide * 16);
+    memset(to.hi, 0, (size_t)wide * sizeof *to.hi);
+    for (int64_t at = begin * wide; at < end * wide; at += wide) {
+        add_errors(reduction->a + at, bk__row_length(fold, at), to.first, to.hi);
         if (reduction->b != NULL)
-            add_products(reduction->a + row * channels, reduction->b + row * channels, channels,
+            add_products(reduction->a + at, reduction->b + at, bk__row_length(fold, at),
                          to.second);
     }
 }
@@ -158,7 +170,7 @@ void bk_affine_backward_sums(struct bk_team *team, void *scratch, const int16_t 
                              const int16_t *y, int64_t rows, int64_t channels, int64_t *d1,
                              int64_t *d2, int32_t *top)
 {
-    struct reduction reduction = {d, y, rows, channels, scratch};
+    struct reduction reduction = {d, y, bk__fold_rows(rows, channels), scratch};
     const int parts = bk_team_parts(team, rows * channels, GRAIN);
 
     bk_team_run(team, parts, errors_part, &reduction);
@@ -167,10 +179,11 @@ void bk_affine_backward_sums(struct bk_team *team, void *scratch, const int16_t 
     memset(top, 0, (size_t)channels * sizeof *top);
     for (int part = 0; part < parts; part++) {
         const struct columns from = part_columns(&reduction, part);
-        for (int64_t c = 0; c < channels; c++) {
-            d1[c] += from.first[c];
-            d2[c] += from.second[c];
-            top[c] = from.hi[c] > top[c] ? from.hi[c] : top[c];
+        for (int64_t i = 0; i < reduction.fold.wide; i++) {
+            const int64_t c = i % channels;
+            d1[c] += from.first[i];
+            d2[c] += from.second[i];
+            top[c] = from.hi[i] > top[c] ? from.hi[i] : top[c];
         }
     }
 }

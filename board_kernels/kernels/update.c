@@ -2,7 +2,7 @@
 #include "bk_kernels.h"
 #include "finish.h"
 
-enum { GRAIN = 1 << 14, ROW = 64 };
+enum { GRAIN = 1 << 14, ROW = 256 };
 
 struct masters {
     const int32_t *t;
@@ -26,6 +26,31 @@ static uint64_t add_parts(const uint64_t *result, int parts)
     return sum;
 }
 
+/* Round count masters and clamp them to +-limit; returns the clamps. For shifts 1 .. 31 half up is
+ * t >> s plus the last bit shifted out, which stays inside 32 bits. */
+static int32_t round_masters(const int32_t *restrict t, int count, int shift, int32_t limit,
+                             int16_t *restrict out)
+{
+    int32_t saturated = 0;
+
+    if (shift >= 1 && shift <= 31) {
+        for (int j = 0; j < count; j++) {
+            const int32_t v = (t[j] >> shift) + ((t[j] >> (shift - 1)) & 1);
+            const int32_t kept = v > limit ? limit : v < -limit ? -limit : v;
+            saturated += v != kept;
+            out[j] = (int16_t)kept;
+        }
+    } else {
+        for (int j = 0; j < count; j++) {
+            const int64_t v = bk_half_up_clamped(t[j], shift, 65535);
+            const int64_t kept = bk_clamp(v, limit);
+            saturated += v != kept;
+            out[j] = (int16_t)kept;
+        }
+    }
+    return saturated;
+}
+
 static void quantise_part(void *context, int part, int parts)
 {
     const struct masters *m = context;
@@ -33,11 +58,9 @@ static void quantise_part(void *context, int part, int parts)
     uint64_t saturated = 0;
 
     bk_part_range(m->count, part, parts, &begin, &end);
-    for (int64_t i = begin; i < end; i++) {
-        const int64_t wide = bk_half_up_clamped(m->t[i], m->shift, 65535);
-        const int64_t kept = bk_clamp(wide, m->limit);
-        saturated += wide != kept;
-        m->out[i] = (int16_t)kept;
+    for (int64_t i = begin; i < end; i += ROW) {
+        const int count = end - i < ROW ? (int)(end - i) : ROW;
+        saturated += (uint64_t)round_masters(m->t + i, count, m->shift, m->limit, m->out + i);
     }
     m->result[part] = saturated;
 }
@@ -79,13 +102,16 @@ uint32_t bk_bits_i32(struct bk_team *team, void *scratch, const int32_t *t, int6
 static void squares_part(void *context, int part, int parts)
 {
     const struct masters *m = context;
+    int16_t u[ROW];
     int64_t begin, end;
     uint64_t sum = 0;
 
     bk_part_range(m->count, part, parts, &begin, &end);
-    for (int64_t i = begin; i < end; i++) {
-        const int64_t u = bk_half_up_clamped(m->t[i], m->shift, BK_LIMIT16);
-        sum += (uint64_t)(u * u);
+    for (int64_t i = begin; i < end; i += ROW) {
+        const int count = end - i < ROW ? (int)(end - i) : ROW;
+        round_masters(m->t + i, count, m->shift, BK_LIMIT16, u);
+        for (int j = 0; j < count; j++)
+            sum += (uint64_t)((int32_t)u[j] * u[j]);
     }
     m->result[part] = sum;
 }
@@ -120,26 +146,45 @@ void bk_accumulate(const int64_t *v, int64_t m, int measure, int shift, int32_t 
 
 /* ---- update ---------------------------------------------------------------------------------------- */
 
+/* A scalar prepared for a loop without branches: of both shifts at most one is not 0. */
+struct factor {
+    int64_t mantissa;
+    int64_t limit; /* of the product before a left shift */
+    int64_t half;  /* of the right shift */
+    int left, right;
+};
+
 struct update {
     int32_t *w, *v;
     const int32_t *g;
     int64_t count;
-    struct bk_scalar m, l, d;
-    const struct bk_scalar *ahead; /* NULL: no Nesterov step */
+    struct factor m, l, d, ahead;
+    int nesterov;
     int64_t *saturated; /* per part: of v, of w */
 };
 
-/* t * mantissa on the grid 2^-46: half up to the right, exact to the left, held inside +-2^60. */
-static inline int64_t on_grid(int32_t t, const struct bk_scalar *scalar)
+/* The factor that takes t * mantissa to the grid 2^-46: half up to the right, exact to the left and
+ * held inside +-2^60. Products are below 2^47, so that beyond a right shift of 50 all are 0, and
+ * beyond a left shift of 60 all but 0 are at the limit. */
+static struct factor factor_of(const struct bk_scalar *scalar)
 {
-    const int64_t limit = (int64_t)1 << 60;
-    const int64_t product = t * scalar->mantissa;
+    struct factor f = {scalar->mantissa, INT64_MAX, 0, 0, 0};
 
-    if (scalar->shift < 0)
-        return scalar->shift < -62 ? 0 : bk_half_up_right(product, (int)-scalar->shift);
-    if (scalar->shift >= 60)
-        return product == 0 ? 0 : product > 0 ? limit : -limit;
-    return bk_clamp(product, limit >> scalar->shift) * ((int64_t)1 << scalar->shift);
+    if (scalar->shift < 0) {
+        f.right = scalar->shift < -50 ? 50 : (int)-scalar->shift;
+        f.half = (int64_t)1 << (f.right - 1);
+    } else {
+        f.left = scalar->shift > 60 ? 60 : (int)scalar->shift;
+        f.limit = ((int64_t)1 << 60) >> f.left;
+    }
+    return f;
+}
+
+static inline int64_t on_grid(int32_t t, const struct factor *f)
+{
+    const int64_t product = bk_clamp(t * f->mantissa, f->limit);
+
+    return ((int64_t)((uint64_t)product << f->left) + f->half) >> f->right;
 }
 
 static inline int32_t clamp31(int64_t v, int64_t *saturated)
@@ -161,8 +206,8 @@ static void update_part(void *context, int part, int parts)
         const int64_t sum = on_grid(u->v[i], &u->m) + pull;
         const int32_t v = clamp31(bk_half_up(sum, 16), &of_v);
         int32_t step = v;
-        if (u->ahead)
-            step = clamp31(bk_half_up(on_grid(v, u->ahead) + pull, 16), &of_v);
+        if (u->nesterov)
+            step = clamp31(bk_half_up(on_grid(v, &u->ahead) + pull, 16), &of_v);
         u->v[i] = v;
         u->w[i] = clamp31(u->w[i] - bk_half_up(step, 2), &of_w);
     }
@@ -174,7 +219,12 @@ void bk_update(struct bk_team *team, void *scratch, int32_t *w, int32_t *v, cons
                int64_t count, const struct bk_scalar *m, const struct bk_scalar *l,
                const struct bk_scalar *d, const struct bk_scalar *ahead, int64_t saturated[2])
 {
-    struct update u = {w, v, g, count, *m, *l, *d, ahead, scratch};
+    struct update u = {
+        .w = w, .v = v, .g = g, .count = count,
+        .m = factor_of(m), .l = factor_of(l), .d = factor_of(d),
+        .ahead = factor_of(ahead != NULL ? ahead : m), .nesterov = ahead != NULL,
+        .saturated = scratch,
+    };
     const int parts = bk_team_parts(team, count, GRAIN);
 
     bk_team_run(team, parts, update_part, &u);

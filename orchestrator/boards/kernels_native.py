@@ -274,9 +274,10 @@ class NativeKernels:
         p_b = address("b", b, np.int32, (channels,))
         p_e = output_address("e", e, np.int16, d.shape)
         with self._lock:
+            scratch = self._statistics_scratch(channels)
             return int(
                 self._c.bk_affine_backward(
-                    *(self._team, self._count_scratch(), p_d, p_y, rows, channels),
+                    *(self._team, scratch, p_d, p_y, rows, channels),
                     *(p_a, p_c, p, p_b, shift, seed, p_e),
                 )
             )
