@@ -1,11 +1,9 @@
 """TensorBoard events of a run: the curves of ``metrics.jsonl`` as TensorBoard shows them."""
 
+import socket
 import time
 from pathlib import Path
-
-from tensorboardX.event_file_writer import EventsWriter
-from tensorboardX.proto.event_pb2 import Event, SessionLog
-from tensorboardX.proto.summary_pb2 import Summary
+from typing import Any
 
 from orchestrator.train.disk import writing
 from orchestrator.train.metrics import EvaluationRecord, StepRecord
@@ -15,7 +13,7 @@ from orchestrator.train.state import ResumePoint
 class TensorBoardFile:
     """Writes event files into a folder, in the caller's thread.
 
-    The package's own summary writer hands events to a thread through a bounded queue; when the
+    TensorBoard's own summary writer hands events to a thread through a bounded queue; when the
     disk fills up that thread dies and the next steps wait for ever. Writing them here costs
     microseconds and lets the error surface.
 
@@ -32,17 +30,24 @@ class TensorBoardFile:
     """
 
     def __init__(self, folder: Path, resume: ResumePoint | None = None) -> None:
+        # Imported here: only rank 0 writes events, and the import takes a third of a second.
+        from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+        from tensorboard.compat.proto.summary_pb2 import Summary
+        from tensorboard.summary.writer.record_writer import RecordWriter
+
         self.folder = folder
+        self._event, self._summary = Event, Summary
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            # Files are named by the second: the suffix keeps a quick resume from overwriting one.
+            # The number keeps a resume within the same second from overwriting a file.
             n_files = len(list(folder.iterdir()))
-            self._writer = EventsWriter(str(folder / "events"), f".{n_files}")
+            name = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{n_files}"
+            self._file = open(folder / name, "wb")  # noqa: SIM115
+            self._writer = RecordWriter(self._file)
+            self._add(file_version="brain.Event:2")
             if resume is not None:
                 start = SessionLog(status=SessionLog.START)
-                self._writer.write_event(
-                    Event(wall_time=time.time(), step=resume.step + 1, session_log=start)
-                )
+                self._add(step=resume.step + 1, session_log=start)
             self._writer.flush()
 
     def step(self, record: StepRecord) -> None:
@@ -71,11 +76,14 @@ class TensorBoardFile:
             self._writer.flush()
 
     def _write(self, step: int, values: dict[str, float]) -> None:
-        summary = Summary(
-            value=[Summary.Value(tag=tag, simple_value=value) for tag, value in values.items()]
-        )
+        value = self._summary.Value
+        points = [value(tag=tag, simple_value=number) for tag, number in values.items()]
         with writing(self.folder):
-            self._writer.write_event(Event(wall_time=time.time(), step=step, summary=summary))
+            self._add(step=step, summary=self._summary(value=points))
+
+    def _add(self, **fields: Any) -> None:
+        event = self._event(wall_time=time.time(), **fields)
+        self._writer.write(event.SerializeToString())
 
     def close(self) -> None:
         """Flush and close the event file."""
