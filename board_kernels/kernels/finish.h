@@ -54,7 +54,7 @@ static inline void bk__finish_row(const struct bk_finish *finish, int64_t *t, in
     bk__round_row(t, count, finish->shift, out + offset, sums);
 }
 
-/* ---- sums as halves: t = hi * 65536 + lo, 0 <= lo < 65536, |hi| < 2^30 ------------------------------ */
+/* ---- sums as halves: t = hi * 65536 + lo, 0 <= lo < 65536, |hi| < 2^29 ------------------------------ */
 
 static inline int32_t bk__clamp32(int32_t v, int32_t lowest, int32_t highest)
 {
@@ -79,21 +79,52 @@ static inline void bk__measure_halves(const int32_t *hi, const int32_t *lo, int 
     sums->bits |= (uint64_t)upper << 16 | lower;
 }
 
-/* Shifts 1 .. 15: what lies outside +-2^30 is beyond the clamp at any of them, so that hi may be cut
- * and both halves joined in 32 bits. */
+/* t cut to 32 bits so that whatever lies outside +-2^30 stays outside. */
+static inline int32_t bk__joined(int32_t hi, int32_t lo)
+{
+    return bk__clamp32(hi, -16385, 16384) * 65536 + lo;
+}
+
+static inline int32_t bk__store16(int32_t v, int16_t *out)
+{
+    const int32_t clamped = bk__clamp32(v, -BK_LIMIT16, BK_LIMIT16);
+
+    *out = (int16_t)clamped;
+    return v != clamped;
+}
+
+/* Shifts up to 0: a left shift takes all beyond +-32768 past the clamp, and by 15 or more any but 0. */
+static inline int32_t bk__round_left(const int32_t *hi, const int32_t *lo, int count, int shift,
+                                     int16_t *out)
+{
+    const int32_t scale = (int32_t)1 << (shift < -15 ? 15 : -shift);
+    int32_t saturated = 0;
+
+    for (int j = 0; j < count; j++)
+        saturated += bk__store16(bk__clamp32(bk__joined(hi[j], lo[j]), -32768, 32768) * scale,
+                                 out + j);
+    return saturated;
+}
+
+/* Shifts 1 .. 15: what lies outside +-2^30 is beyond the clamp at any of them. */
 static inline int32_t bk__round_low(const int32_t *hi, const int32_t *lo, int count, int shift,
                                     int16_t *out)
 {
     const int32_t half = (int32_t)1 << (shift - 1);
     int32_t saturated = 0;
 
-    for (int j = 0; j < count; j++) {
-        const int32_t t = bk__clamp32(hi[j], -16385, 16384) * 65536 + lo[j];
-        const int32_t v = (t + half) >> shift;
-        const int32_t clamped = bk__clamp32(v, -BK_LIMIT16, BK_LIMIT16);
-        saturated += v != clamped;
-        out[j] = (int16_t)clamped;
-    }
+    for (int j = 0; j < count; j++)
+        saturated += bk__store16((bk__joined(hi[j], lo[j]) + half) >> shift, out + j);
+    return saturated;
+}
+
+/* A shift by 16: the lower half only decides the rounding. */
+static inline int32_t bk__round_16(const int32_t *hi, const int32_t *lo, int count, int16_t *out)
+{
+    int32_t saturated = 0;
+
+    for (int j = 0; j < count; j++)
+        saturated += bk__store16(hi[j] + (lo[j] >> 15), out + j);
     return saturated;
 }
 
@@ -103,31 +134,27 @@ static inline int32_t bk__round_high(const int32_t *hi, int count, int shift, in
     const int32_t half = (int32_t)1 << (shift - 17);
     int32_t saturated = 0;
 
-    for (int j = 0; j < count; j++) {
-        const int32_t v = (hi[j] + half) >> (shift - 16);
-        const int32_t clamped = bk__clamp32(v, -BK_LIMIT16, BK_LIMIT16);
-        saturated += v != clamped;
-        out[j] = (int16_t)clamped;
-    }
+    for (int j = 0; j < count; j++)
+        saturated += bk__store16((hi[j] + half) >> (shift - 16), out + j);
     return saturated;
 }
 
-/* As bk__round_row, in 32-bit arithmetic where the shift allows. */
+/* As bk__round_row, in 32-bit arithmetic; beyond a shift of 46 all sums round to 0. */
 static inline void bk__round_halves(const int32_t *hi, const int32_t *lo, int count, int shift,
                                     int16_t *out, struct bk_sums *sums)
 {
-    if (shift >= 1 && shift <= 15) {
-        bk__measure_halves(hi, lo, count, sums);
+    bk__measure_halves(hi, lo, count, sums);
+    if (shift <= 0)
+        sums->saturated += bk__round_left(hi, lo, count, shift, out);
+    else if (shift <= 15)
         sums->saturated += bk__round_low(hi, lo, count, shift, out);
-    } else if (shift >= 17 && shift <= 46) {
-        bk__measure_halves(hi, lo, count, sums);
+    else if (shift == 16)
+        sums->saturated += bk__round_16(hi, lo, count, out);
+    else if (shift <= 46)
         sums->saturated += bk__round_high(hi, count, shift, out);
-    } else {
-        for (int j = 0; j < count; j++) {
-            const int64_t t = bk__whole(hi[j], lo[j]);
-            bk__round_row(&t, 1, shift, out + j, sums);
-        }
-    }
+    else
+        for (int j = 0; j < count; j++)
+            out[j] = 0;
 }
 
 #endif

@@ -160,17 +160,47 @@ static void gather_sums(const struct backward *b, int64_t n, int64_t y, int64_t 
         }
 }
 
+/* Align the sums with an addend and round them, in 64 bits. */
+static void finish_aligned(const struct backward *b, const int32_t *sums, int64_t at, int count,
+                           struct bk_sums *report)
+{
+    int64_t t[SOME];
+
+    for (int j = 0; j < count; j++)
+        t[j] = sums[j];
+    bk__finish_row(b->finish, t, at, count, b->out, report);
+}
+
+/* Mask the sums and round them. */
+static void finish_alone(const struct backward *b, const int32_t *sums, int64_t at, int count,
+                         struct bk_sums *report)
+{
+    const int16_t *mask = b->finish->mask != NULL ? b->finish->mask + at : NULL;
+    int32_t hi[SOME], lo[SOME];
+
+    for (int j = 0; j < count; j++) {
+        hi[j] = sums[j] >> 16;
+        lo[j] = sums[j] & 0xFFFF;
+    }
+    for (int j = 0; j < count && mask != NULL; j++) {
+        hi[j] = mask[j] > 0 ? hi[j] : 0;
+        lo[j] = mask[j] > 0 ? lo[j] : 0;
+    }
+    bk__round_halves(hi, lo, count, b->finish->shift, b->out + at, report);
+}
+
 /* Round a position's sums, some channels at a time. */
 static void finish_position(const struct backward *b, const int32_t *sums, int64_t at,
                             struct bk_sums *report)
 {
-    int64_t t[SOME];
+    const int aligned = b->finish->addend != NULL || b->finish->acc_shift != 0;
 
     for (int64_t first = 0; first < b->pool->c; first += SOME) {
         const int count = (int)smaller(SOME, b->pool->c - first);
-        for (int j = 0; j < count; j++)
-            t[j] = sums[first + j];
-        bk__finish_row(b->finish, t, at + first, count, b->out, report);
+        if (aligned)
+            finish_aligned(b, sums + first, at + first, count, report);
+        else
+            finish_alone(b, sums + first, at + first, count, report);
     }
 }
 

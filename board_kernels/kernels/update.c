@@ -180,36 +180,83 @@ static struct factor factor_of(const struct bk_scalar *scalar)
     return f;
 }
 
-static inline int64_t on_grid(int32_t t, const struct factor *f)
+static inline int64_t on_grid(int32_t t, struct factor f)
 {
-    const int64_t product = bk_clamp(t * f->mantissa, f->limit);
+    const int64_t product = bk_clamp(t * f.mantissa, f.limit);
 
-    return ((int64_t)((uint64_t)product << f->left) + f->half) >> f->right;
+    return ((int64_t)((uint64_t)product << f.left) + f.half) >> f.right;
 }
 
-static inline int32_t clamp31(int64_t v, int64_t *saturated)
+/* The sum of the terms of a new momentum or step, rounded to 2^-30 but not clamped. */
+static inline int64_t to_momentum(int64_t sum)
 {
-    const int64_t kept = bk_clamp(v, INT32_MAX);
+    return (sum + (1 << 15)) >> 16;
+}
 
-    *saturated += v != kept;
-    return (int32_t)kept;
+/* New momentum of count elements; keeps the pull of gradient and decay. Returns the clamps. */
+static int64_t update_momentum(const struct update *u, int64_t first, int count,
+                               int64_t *restrict pull)
+{
+    const struct factor m = u->m, l = u->l, d = u->d;
+    const int32_t *restrict w = u->w + first, *restrict g = u->g + first;
+    int32_t *restrict v = u->v + first;
+    int64_t saturated = 0;
+
+    for (int j = 0; j < count; j++) {
+        pull[j] = on_grid(g[j], l) + on_grid(w[j], d);
+        const int64_t sum = to_momentum(on_grid(v[j], m) + pull[j]);
+        const int64_t kept = bk_clamp(sum, INT32_MAX);
+        saturated += sum != kept;
+        v[j] = (int32_t)kept;
+    }
+    return saturated;
+}
+
+/* Steps of count elements by Nesterov's rule. Returns the clamps. */
+static int64_t look_ahead(const struct update *u, int64_t first, int count,
+                          const int64_t *restrict pull, int32_t *restrict step)
+{
+    const struct factor ahead = u->ahead;
+    const int32_t *restrict v = u->v + first;
+    int64_t saturated = 0;
+
+    for (int j = 0; j < count; j++) {
+        const int64_t sum = to_momentum(on_grid(v[j], ahead) + pull[j]);
+        const int64_t kept = bk_clamp(sum, INT32_MAX);
+        saturated += sum != kept;
+        step[j] = (int32_t)kept;
+    }
+    return saturated;
+}
+
+/* Move count masters by their steps. Returns the clamps. */
+static int64_t move(int32_t *restrict w, const int32_t *restrict step, int count)
+{
+    int64_t saturated = 0;
+
+    for (int j = 0; j < count; j++) {
+        const int64_t moved = w[j] - (((int64_t)step[j] + 2) >> 2);
+        const int64_t kept = bk_clamp(moved, INT32_MAX);
+        saturated += moved != kept;
+        w[j] = (int32_t)kept;
+    }
+    return saturated;
 }
 
 static void update_part(void *context, int part, int parts)
 {
     const struct update *u = context;
+    int64_t pull[ROW];
+    int32_t step[ROW];
     int64_t begin, end, of_v = 0, of_w = 0;
 
     bk_part_range(u->count, part, parts, &begin, &end);
-    for (int64_t i = begin; i < end; i++) {
-        const int64_t pull = on_grid(u->g[i], &u->l) + on_grid(u->w[i], &u->d);
-        const int64_t sum = on_grid(u->v[i], &u->m) + pull;
-        const int32_t v = clamp31(bk_half_up(sum, 16), &of_v);
-        int32_t step = v;
+    for (int64_t i = begin; i < end; i += ROW) {
+        const int count = end - i < ROW ? (int)(end - i) : ROW;
+        of_v += update_momentum(u, i, count, pull);
         if (u->nesterov)
-            step = clamp31(bk_half_up(on_grid(v, &u->ahead) + pull, 16), &of_v);
-        u->v[i] = v;
-        u->w[i] = clamp31(u->w[i] - bk_half_up(step, 2), &of_w);
+            of_v += look_ahead(u, i, count, pull, step);
+        of_w += move(u->w + i, u->nesterov ? step : u->v + i, count);
     }
     u->saturated[2 * part] = of_v;
     u->saturated[2 * part + 1] = of_w;

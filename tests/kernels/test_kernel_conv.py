@@ -23,7 +23,7 @@ def conv_shapes(draw: st.DrawFn) -> ConvShape:
     return ConvShape.of(n, h, w, c, k, r, s, draw(st.integers(1, 4)), pad)
 
 
-shifts = st.integers(-20, 30)
+shifts = st.integers(-20, 60)
 
 
 @settings(max_examples=40)
