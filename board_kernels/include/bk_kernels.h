@@ -1,13 +1,13 @@
 /* Contracts of the host kernels. The arithmetic is that of docs/numerics.md, bit for bit.
  *
- * Legend: x [n][h][w][c] input, w [k][r][s][c] weights, y [n][p][q][k] output; rows x c a tensor seen
- * as a matrix whose last axis are channels; every array is contiguous. "13-bit" is |m| <= 4095,
- * "16-bit" |m| <= 32767; no kernel accepts -4096 or -32768 in their place.
+ * Legend: x [n][h][w][c] input, w [k][r][s][c] weights, y [n][p][q][k] output; rows x c a tensor
+ * seen as a matrix whose last axis are channels; every array is contiguous. "13-bit" is |m| <=
+ * 4095, "16-bit" |m| <= 32767; no kernel accepts -4096 or -32768 in their place.
  *
  * Kernels cannot fail, allocate nothing and do no I/O. Arrays that are written must not overlap
  * arrays that are read, unless a contract says so. `scratch` is memory for the call alone, 64-byte
- * aligned, of the size the function named *_scratch_bytes returns for the same arguments. Results do
- * not depend on the team's size. */
+ * aligned, of the size the function named *_scratch_bytes returns for the same arguments. Results
+ * do not depend on the team's size. */
 #ifndef BK_KERNELS_H
 #define BK_KERNELS_H
 
@@ -30,7 +30,8 @@ struct bk_pool {
 
 /* The rounding of an error: v = lsh(acc, acc_shift) + lsh(addend, addend_shift), lsh(t, s) being
  * t * 2^s for s >= 0 and half_up(t, -s) below; v = 0 where mask <= 0; sat16(half_up(v, shift)).
- * addend and mask have the output's shape and may be NULL. |v| < 2^63 - 2^62 is the caller's care. */
+ * addend and mask have the output's shape and may be NULL. |v| < 2^63 - 2^62 is the caller's care.
+ */
 struct bk_finish {
     const int16_t *addend;
     const int16_t *mask;
@@ -45,7 +46,7 @@ enum bk_conv_pass { BK_FORWARD, BK_INPUT_GRADIENT, BK_WEIGHT_GRADIENT };
 /* Scratch of kernels that only count: bk_scale16, bk_dropout and the masters'. */
 size_t bk_count_scratch_bytes(int threads);
 
-/* ---- convolution: x, w, e 13-bit; every exact sum |t| < 2^42 ------------------------------------ */
+/* ---- convolution: x, w, e 13-bit; every exact sum |t| < 2^42 ---- */
 
 size_t bk_conv_scratch_bytes(const struct bk_conv *conv, int pass, int threads);
 
@@ -59,18 +60,19 @@ void bk_conv_input_gradient(struct bk_team *team, void *scratch, const struct bk
                             const int16_t *e, const int16_t *w, const struct bk_finish *finish,
                             int16_t *d, struct bk_sums *sums);
 
-/* total [k][r][s][c] += sat16(half_up(sum over positions of e * x, shift)); measure != 0: leave total
- * alone and only report bits. */
+/* total [k][r][s][c] += sat16(half_up(sum over positions of e * x, shift)); measure != 0: leave
+ * total alone and only report bits. */
 void bk_conv_weight_gradient(struct bk_team *team, void *scratch, const struct bk_conv *conv,
                              const int16_t *e, const int16_t *x, int measure, int shift,
                              int32_t *total, struct bk_sums *sums);
 
-/* ---- statistics ---------------------------------------------------------------------------------- */
+/* ---- statistics ---- */
 
 /* Scratch of the three kernels below and of the two of batch norm. */
 size_t bk_statistics_scratch_bytes(int64_t channels, int threads);
 
-/* s1 = sum, s2 = sum of squares, lo = minimum, hi = maximum of each channel; rows in 1 .. 2^31 - 1. */
+/* s1 = sum, s2 = sum of squares, lo = minimum, hi = maximum of each channel; rows in 1 .. 2^31 - 1.
+ */
 void bk_channel_statistics(struct bk_team *team, void *scratch, const int16_t *y, int64_t rows,
                            int64_t channels, int64_t *s1, int64_t *s2, int32_t *lo, int32_t *hi);
 
@@ -87,11 +89,11 @@ void bk_affine_backward_sums(struct bk_team *team, void *scratch, const int16_t 
 void bk_accumulate(const int64_t *v, int64_t m, int measure, int shift, int32_t *total,
                    struct bk_sums *sums);
 
-/* ---- batch norm, shortcut, ReLU ------------------------------------------------------------------- */
+/* ---- batch norm, shortcut, ReLU ---- */
 
 /* out = sat13((a*y + r*z + b + half) >> shift), negative values 0 before the clamp where relu; y, z
- * 16-bit; r and z both given or both NULL; |a|, |r| <= 16383, max|b| + 2^shift <= 2^30, shift 0 .. 30.
- * lo, hi [channels]: extremes of out. Returns how many the clamp changed. */
+ * 16-bit; r and z both given or both NULL; |a|, |r| <= 16383, max|b| + 2^shift <= 2^30, shift 0
+ * .. 30. lo, hi [channels]: extremes of out. Returns how many the clamp changed. */
 int64_t bk_affine_forward(struct bk_team *team, void *scratch, const int16_t *y, const int16_t *z,
                           int64_t rows, int64_t channels, const int32_t *a, const int32_t *r,
                           const int32_t *b, int shift, int relu, int16_t *out, int32_t *lo,
@@ -103,43 +105,44 @@ int64_t bk_affine_backward(struct bk_team *team, void *scratch, const int16_t *d
                            int64_t rows, int64_t channels, const int32_t *a, const int32_t *c,
                            int p, const int32_t *b, int shift, uint32_t seed, int16_t *e);
 
-/* ---- pools ----------------------------------------------------------------------------------------- */
+/* ---- pools ---- */
 
 /* out [n][p][q][c] = largest of the window, index its position r*ks + s, first in raster order;
  * kr * ks <= 256. */
 void bk_max_pool_forward(struct bk_team *team, const struct bk_pool *pool, const int16_t *x,
                          int16_t *out, uint8_t *index);
 
-/* out = sat13(half_up(window sum * m, q)), padding counting as 0. scratch of bk_pool_scratch_bytes. */
+/* out = sat13(half_up(window sum * m, q)), padding counting as 0. scratch of bk_pool_scratch_bytes.
+ */
 void bk_avg_pool_forward(struct bk_team *team, void *scratch, const struct bk_pool *pool,
                          const int16_t *x, int64_t m, int q, int16_t *out);
 
 size_t bk_pool_scratch_bytes(const struct bk_pool *pool, int threads);
 
-/* out [n][h][w][c] = finish of the sums of d [n][p][q][c] over the windows that hold the position, or
- * where index is given over those whose maximum it was. */
+/* out [n][h][w][c] = finish of the sums of d [n][p][q][c] over the windows that hold the position,
+ * or where index is given over those whose maximum it was. */
 void bk_window_backward(struct bk_team *team, void *scratch, const struct bk_pool *pool,
                         const int16_t *d, const uint8_t *index, const struct bk_finish *finish,
                         int16_t *out, struct bk_sums *sums);
 
-/* ---- element by element ---------------------------------------------------------------------------- */
+/* ---- element by element ---- */
 
-/* out = clamp(half_up(x * m, q)) to +-limit; |m| <= 2^16, limit <= 32767. Returns how many the clamp
- * changed. out may be x. */
-int64_t bk_scale16(struct bk_team *team, void *scratch, const int16_t *x, int64_t count, int64_t m, int q,
-                   int limit, int16_t *out);
+/* out = clamp(half_up(x * m, q)) to +-limit; |m| <= 2^16, limit <= 32767. Returns how many the
+ * clamp changed. out may be x. */
+int64_t bk_scale16(struct bk_team *team, void *scratch, const int16_t *x, int64_t count, int64_t m,
+                   int q, int limit, int16_t *out);
 
-/* Scale by m with q = 16 where the random word is at least threshold, 0 elsewhere. x has n samples of
- * count elements; position [n] 0 .. 2^32 - 1; epoch below 2^24. out may be x. */
-int64_t bk_dropout(struct bk_team *team, void *scratch, const int16_t *x, int64_t n, int64_t count, uint64_t seed,
-                   uint32_t epoch, uint32_t tensor, const int64_t *position, uint32_t threshold,
-                   int64_t m, int limit, int16_t *out);
+/* Scale by m with q = 16 where the random word is at least threshold, 0 elsewhere. x has n samples
+ * of count elements; position [n] 0 .. 2^32 - 1; epoch below 2^24. out may be x. */
+int64_t bk_dropout(struct bk_team *team, void *scratch, const int16_t *x, int64_t n, int64_t count,
+                   uint64_t seed, uint32_t epoch, uint32_t tensor, const int64_t *position,
+                   uint32_t threshold, int64_t m, int limit, int16_t *out);
 
 /* out = table[pixel][channel], table [256][channels]. */
 void bk_normalise(struct bk_team *team, const uint8_t *pixels, int64_t rows, int64_t channels,
                   const int16_t *table, int16_t *out);
 
-/* ---- loss ------------------------------------------------------------------------------------------ */
+/* ---- loss ---- */
 
 struct bk_scores {
     int64_t loss_q24;
@@ -153,7 +156,7 @@ void bk_softmax(const int16_t *logits, const int32_t *labels, int64_t n, int64_t
                 int64_t t_on, int64_t t_off, uint32_t seed, int16_t *e, int32_t *predicted,
                 struct bk_scores *scores);
 
-/* ---- masters --------------------------------------------------------------------------------------- */
+/* ---- masters ---- */
 
 /* A mantissa and a left shift (right where negative) that takes the product to the grid 2^-46. */
 struct bk_scalar {
@@ -162,20 +165,21 @@ struct bk_scalar {
 };
 
 /* out = clamp(half_up(t, shift)) to +-limit, limit <= 32767. Returns how many the clamp changed. */
-int64_t bk_quantise(struct bk_team *team, void *scratch, const int32_t *t, int64_t count, int shift, int limit,
-                    int16_t *out);
+int64_t bk_quantise(struct bk_team *team, void *scratch, const int32_t *t, int64_t count, int shift,
+                    int limit, int16_t *out);
 
 /* OR of t ^ (t >> 31). */
 uint32_t bk_bits_i32(struct bk_team *team, void *scratch, const int32_t *t, int64_t count);
 
-/* v' = sat31(half_up(v*m + g*l + w*d, 16)); w' = sat31(w - half_up(step, 2)), step being v' or, unless
- * ahead is NULL (Nesterov), sat31(half_up(v'*ahead + g*l + w*d, 16)). saturated[0] counts clamps of v and of the Nesterov
- * step, saturated[1] those of w. |mantissa| <= 2^16. */
-void bk_update(struct bk_team *team, void *scratch, int32_t *w, int32_t *v, const int32_t *g, int64_t count,
-               const struct bk_scalar *m, const struct bk_scalar *l, const struct bk_scalar *d,
-               const struct bk_scalar *ahead, int64_t saturated[2]);
+/* v' = sat31(half_up(v*m + g*l + w*d, 16)); w' = sat31(w - half_up(step, 2)), step being v' or,
+ * unless ahead is NULL (Nesterov), sat31(half_up(v'*ahead + g*l + w*d, 16)). saturated[0] counts
+ * clamps of v and of the Nesterov step, saturated[1] those of w. |mantissa| <= 2^16. */
+void bk_update(struct bk_team *team, void *scratch, int32_t *w, int32_t *v, const int32_t *g,
+               int64_t count, const struct bk_scalar *m, const struct bk_scalar *l,
+               const struct bk_scalar *d, const struct bk_scalar *ahead, int64_t saturated[2]);
 
 /* Exact sum of squares of clamp16(half_up(t, shift)). */
-uint64_t bk_sum_squares(struct bk_team *team, void *scratch, const int32_t *t, int64_t count, int shift);
+uint64_t bk_sum_squares(struct bk_team *team, void *scratch, const int32_t *t, int64_t count,
+                        int shift);
 
 #endif

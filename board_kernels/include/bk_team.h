@@ -1,4 +1,5 @@
-/* A team of threads that waits without spinning and runs one function over a fixed number of parts. */
+/* A team of threads that waits without spinning and runs one function over a fixed number of parts.
+ */
 #ifndef BK_TEAM_H
 #define BK_TEAM_H
 
@@ -18,8 +19,8 @@ void bk_team_close(struct bk_team *team);
 
 int bk_team_threads(const struct bk_team *team);
 
-/* Call work(context, part, parts) for every part, parts <= bk_team_threads(team), and return when all
- * are done. One call at a time: a team is not to be shared by two callers. */
+/* Call work(context, part, parts) for every part, parts <= bk_team_threads(team), and return when
+ * all are done. One call at a time: a team is not to be shared by two callers. */
 void bk_team_run(struct bk_team *team, int parts, bk_part_fn *work, void *context);
 
 /* How many parts to cut `items` into so that each has at least `grain` of them: 1 .. threads. */

@@ -15,9 +15,9 @@ enum { BK_TILE_MAX_ROWS = 16, BK_TILE_MAX_COLUMNS = 64, BK_TILE_MAX = 512 };
  * hi[r * columns + j] = t >> 16 and lo[r * columns + j] = t & 65535; |t| < 2^46.
  *
  * All elements are 13-bit. depth is a multiple of `depth_step`. The reduction is cut into groups of
- * `group` elements (0: one group of all). Group i of row r lies at row[r] + i * row_step; columns are
- * packed as panel[depth / group][columns][group]. Where group is 0, rows are contiguous, the panel is
- * [columns][depth] and row_step has no meaning. */
+ * `group` elements (0: one group of all). Group i of row r lies at row[r] + i * row_step; columns
+ * are packed as panel[depth / group][columns][group]. Where group is 0, rows are contiguous, the
+ * panel is [columns][depth] and row_step has no meaning. */
 typedef void bk_tile_fn(const int16_t *const row[], int64_t row_step, const int16_t *panel,
                         int64_t depth, int32_t *hi, int32_t *lo);
 

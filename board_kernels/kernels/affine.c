@@ -11,7 +11,7 @@ static inline int32_t clamp13(int32_t v)
     return v > BK_LIMIT13 ? BK_LIMIT13 : v < -BK_LIMIT13 ? -BK_LIMIT13 : v;
 }
 
-/* ---- forward --------------------------------------------------------------------------------------- */
+/* ---- forward ---- */
 
 struct forward {
     const int16_t *y, *z;
@@ -123,8 +123,12 @@ int64_t bk_affine_forward(struct bk_team *team, void *scratch, const int16_t *y,
                           int32_t *hi)
 {
     struct forward f = {
-        .y = y, .z = z, .fold = bk__fold_rows(rows, channels), .shift = shift,
-        .floor = relu ? 0 : INT32_MIN, .out = out,
+        .y = y,
+        .z = z,
+        .fold = bk__fold_rows(rows, channels),
+        .shift = shift,
+        .floor = relu ? 0 : INT32_MIN,
+        .out = out,
     };
     const int parts = bk_team_parts(team, rows * channels, GRAIN);
     int64_t saturated = 0;
@@ -151,7 +155,7 @@ int64_t bk_affine_forward(struct bk_team *team, void *scratch, const int16_t *y,
     return saturated;
 }
 
-/* ---- backward -------------------------------------------------------------------------------------- */
+/* ---- backward ---- */
 
 struct backward {
     const int16_t *d, *y;
@@ -169,9 +173,9 @@ static inline int32_t scaled_dither(uint32_t seed, uint32_t i, int down, int up)
     return (int32_t)((bk_dither(seed, i) >> down) << up);
 }
 
-static int32_t backward_row(const struct backward *g, int64_t length,
-                            const int16_t *restrict d, const int32_t *restrict a,
-                            const int32_t *restrict b, uint32_t first, int16_t *restrict e)
+static int32_t backward_row(const struct backward *g, int64_t length, const int16_t *restrict d,
+                            const int32_t *restrict a, const int32_t *restrict b, uint32_t first,
+                            int16_t *restrict e)
 {
     const int down = g->shift < 16 ? 16 - g->shift : 0, up = g->shift > 16 ? g->shift - 16 : 0;
     const int shift = g->shift;
@@ -220,8 +224,7 @@ static void backward_part(void *context, int part, int parts)
     for (int64_t at = begin * wide; at < end * wide; at += wide) {
         const int64_t length = bk__row_length(&g->fold, at);
         if (g->y == NULL)
-            saturated +=
-                backward_row(g, length, g->d + at, g->a, g->b, (uint32_t)at, g->e + at);
+            saturated += backward_row(g, length, g->d + at, g->a, g->b, (uint32_t)at, g->e + at);
         else
             saturated += backward_row_with(g, length, g->d + at, g->y + at, g->a, g->c, g->b,
                                            (uint32_t)at, g->e + at);
@@ -234,8 +237,14 @@ int64_t bk_affine_backward(struct bk_team *team, void *scratch, const int16_t *d
                            int p, const int32_t *b, int shift, uint32_t seed, int16_t *e)
 {
     struct backward g = {
-        .d = d, .y = y, .fold = bk__fold_rows(rows, channels), .p = p, .shift = shift,
-        .seed = seed, .e = e, .saturated = scratch,
+        .d = d,
+        .y = y,
+        .fold = bk__fold_rows(rows, channels),
+        .p = p,
+        .shift = shift,
+        .seed = seed,
+        .e = e,
+        .saturated = scratch,
     };
     const int parts = bk_team_parts(team, rows * channels, GRAIN);
     int64_t saturated = 0;

@@ -12,7 +12,8 @@ static inline int64_t bk__round_up(int64_t value, int64_t step)
     return (value + step - 1) / step * step;
 }
 
-/* The set's tile for a product of so many columns: the one that pads them least, the first of equals. */
+/* The set's tile for a product of so many columns: the one that pads them least, the first of
+ * equals. */
 static inline const struct bk_tile *bk__tile_for(int64_t columns)
 {
     const struct bk_tile *best = bk_tiles;
@@ -27,7 +28,8 @@ static inline const struct bk_tile *bk__tile_for(int64_t columns)
 size_t bk__product_scratch_bytes(const struct bk_conv *conv, int pass, int threads);
 
 /* Rows of a product: source [.][height][width][channels]; window (i, j), i < rows, j < columns of
- * each image, is the kh x kw positions from (y0 + i * step, x0 + j * step); zero outside the source. */
+ * each image, is the kh x kw positions from (y0 + i * step, x0 + j * step); zero outside the
+ * source. */
 struct bk__windows {
     const int16_t *source;
     int64_t height, width, channels;
@@ -39,8 +41,8 @@ struct bk__windows {
 /* Elements of a window. */
 int64_t bk__window_depth(const struct bk__windows *windows);
 
-/* Set row[i], i < count, to the contiguous elements (y, x, channel) of window first + i in (image, i,
- * j) order: in place where the source holds them so, else copied into buffer [count][pitch] and
+/* Set row[i], i < count, to the contiguous elements (y, x, channel) of window first + i in (image,
+ * i, j) order: in place where the source holds them so, else copied into buffer [count][pitch] and
  * filled up with zeros. */
 void bk__window_rows(const struct bk__windows *windows, int64_t first, int64_t count, int64_t pitch,
                      int16_t *buffer, const int16_t **row);

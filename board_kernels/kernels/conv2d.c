@@ -1,12 +1,11 @@
 /* Convolution forward and input gradient: both are products of gathered windows and packed weights.
  *
- *   forward         y[n,p,q,k] = sum over (r, s, c) of x[n, p*stride - pad + r, q*stride - pad + s, c]
- *                   * w[k,r,s,c]
- *   input gradient  d[n,h,w,c] = sum over (r, s, k) of e[n,p,q,k] * w[k,r,s,c] where
- *                   p*stride - pad + r = h and q*stride - pad + s = w
+ *   forward         y[n,p,q,k] = sum over (r, s, c) of x[n,h,w,c] * w[k,r,s,c]
+ *   input gradient  d[n,h,w,c] = sum over (r, s, k) of e[n,p,q,k] * w[k,r,s,c]
+ *                   both over h = p*stride - pad + r, w = q*stride - pad + s
  *
- * Positions h with the same (h + pad) mod stride see the same taps r, at consecutive p as r falls in
- * steps of the stride. So the input gradient is one product for each of stride^2 classes of
+ * Positions h with the same (h + pad) mod stride see the same taps r, at consecutive p as r falls
+ * in steps of the stride. So the input gradient is one product for each of stride^2 classes of
  * positions, with only the taps that meet them: no product with a zero is computed. */
 #include "bk_kernels.h"
 #include "conv.h"
@@ -27,10 +26,10 @@ struct product {
     const struct bk_tile *tile;
     const int16_t *w;
     struct bk__windows windows;
-    struct taps r, s;          /* input gradient: the class's taps */
-    int64_t row_count;         /* windows in all images */
-    int64_t columns;           /* k forward, c backward */
-    int64_t depth;             /* padded */
+    struct taps r, s;                                      /* input gradient: the class's taps */
+    int64_t row_count;                                     /* windows in all images */
+    int64_t columns;                                       /* k forward, c backward */
+    int64_t depth;                                         /* padded */
     int64_t out_rows, out_columns, out_y, out_x, out_step; /* where window (i, j) is written */
     const int64_t *bias;
     int32_t *bias_hi, *bias_lo;     /* its halves, 0 for columns that pad a panel */
@@ -81,7 +80,7 @@ static struct taps class_taps(int64_t class_, int64_t kernel, int64_t stride, in
     return taps;
 }
 
-/* ---- packing weights ------------------------------------------------------------------------------- */
+/* ---- packing weights ---- */
 
 /* Where element d of column j lies in a panel. */
 static int64_t panel_index(const struct product *p, int64_t d, int64_t j)
@@ -145,10 +144,11 @@ static void pack_part(void *context, int part, int parts)
     }
 }
 
-/* ---- the product ----------------------------------------------------------------------------------- */
+/* ---- the product ---- */
 
 /* Add the bias to rows of halves. */
-static void add_bias(const struct product *p, int64_t rows, int64_t column, int32_t *hi, int32_t *lo)
+static void add_bias(const struct product *p, int64_t rows, int64_t column, int32_t *hi,
+                     int32_t *lo)
 {
     const int32_t *bias_hi = p->bias_hi + column, *bias_lo = p->bias_lo + column;
 
@@ -317,7 +317,7 @@ static void run_product(struct bk_team *team, void *scratch, struct product *p,
     }
 }
 
-/* ---- entry points ---------------------------------------------------------------------------------- */
+/* ---- entry points ---- */
 
 size_t bk__product_scratch_bytes(const struct bk_conv *conv, int pass, int threads)
 {
@@ -343,13 +343,23 @@ void bk_conv_forward(struct bk_team *team, void *scratch, const struct bk_conv *
         .conv = conv,
         .tile = tile,
         .w = w,
-        .windows = {.source = x, .height = conv->h, .width = conv->w, .channels = conv->c,
-                    .kh = conv->r, .kw = conv->s, .rows = conv->p, .columns = conv->q,
-                    .y0 = -conv->pad, .x0 = -conv->pad, .step = conv->stride},
+        .windows = {.source = x,
+                    .height = conv->h,
+                    .width = conv->w,
+                    .channels = conv->c,
+                    .kh = conv->r,
+                    .kw = conv->s,
+                    .rows = conv->p,
+                    .columns = conv->q,
+                    .y0 = -conv->pad,
+                    .x0 = -conv->pad,
+                    .step = conv->stride},
         .row_count = conv->n * conv->p * conv->q,
         .columns = conv->k,
         .depth = bk__round_up(conv->r * conv->s * conv->c, tile->depth_step),
-        .out_rows = conv->p, .out_columns = conv->q, .out_step = 1,
+        .out_rows = conv->p,
+        .out_columns = conv->q,
+        .out_step = 1,
         .bias = bias,
         .shift = shift,
         .out = y,
@@ -376,16 +386,27 @@ void bk_conv_input_gradient(struct bk_team *team, void *scratch, const struct bk
                 .conv = conv,
                 .tile = tile,
                 .w = w,
-                .windows = {.source = e, .height = conv->p, .width = conv->q, .channels = conv->k,
-                            .kh = r.count, .kw = s.count, .rows = rows, .columns = columns,
-                            .y0 = r.origin, .x0 = s.origin, .step = 1},
+                .windows = {.source = e,
+                            .height = conv->p,
+                            .width = conv->q,
+                            .channels = conv->k,
+                            .kh = r.count,
+                            .kw = s.count,
+                            .rows = rows,
+                            .columns = columns,
+                            .y0 = r.origin,
+                            .x0 = s.origin,
+                            .step = 1},
                 .r = r,
                 .s = s,
                 .row_count = conv->n * rows * columns,
                 .columns = conv->c,
                 .depth = bk__round_up(r.count * s.count * conv->k, tile->depth_step),
-                .out_rows = conv->h, .out_columns = conv->w,
-                .out_y = y, .out_x = x, .out_step = conv->stride,
+                .out_rows = conv->h,
+                .out_columns = conv->w,
+                .out_y = y,
+                .out_x = x,
+                .out_step = conv->stride,
                 .finish = finish,
                 .shift = finish->shift,
                 .out = d,

@@ -1,8 +1,8 @@
 /* Portable tile: 2 rows x 4 columns as dot products along the contiguous reduction.
  *
- * 128 products of 13-bit mantissas are the most that fit 32 bits (128 * 4095^2 < 2^31), so sums run in
- * int32 over chunks of 128, whose upper and lower halves are then added apart. Compilers turn the
- * inner loop into 16 x 16 -> 32 multiply-add instructions. */
+ * 128 products of 13-bit mantissas are the most that fit 32 bits (128 * 4095^2 < 2^31), so sums run
+ * in int32 over chunks of 128, whose upper and lower halves are then added apart. Compilers turn
+ * the inner loop into 16 x 16 -> 32 multiply-add instructions. */
 #include "bk_tile.h"
 
 #include <stddef.h>

@@ -2,8 +2,9 @@
  *
  * A pair step adds at most 2 * 4095^2 to a lane. After 64 of them the upper halves of all lanes are
  * carried to memory and the lower halves stay: 64 * 2 * 4095^2 + 65535 < 2^31. Each step loads two
- * vectors of the panel and broadcasts one pair per row; 12 sums and 4 operands fill the 16 registers,
- * which compilers do not manage without spilling: the loop over steps is written in assembly. */
+ * vectors of the panel and broadcasts one pair per row; 12 sums and 4 operands fill the 16
+ * registers, which compilers do not manage without spilling: the loop over steps is written in
+ * assembly. */
 #include "bk_tile.h"
 
 #include <immintrin.h>
@@ -19,11 +20,11 @@ struct steps {
 };
 
 /* Broadcast a row's pair, multiply by both vectors of the panel, add to the row's two sums. */
-#define ROW_STEP(row, sum0, sum1)                                                                    \
-    "vpbroadcastd (" row ", %[at]), %%ymm12\n\t"                                                     \
-    "vpmaddwd %%ymm14, %%ymm12, %%ymm13\n\t"                                                         \
-    "vpaddd %%ymm13, " sum0 ", " sum0 "\n\t"                                                         \
-    "vpmaddwd %%ymm15, %%ymm12, %%ymm12\n\t"                                                         \
+#define ROW_STEP(row, sum0, sum1)                                                                  \
+    "vpbroadcastd (" row ", %[at]), %%ymm12\n\t"                                                   \
+    "vpmaddwd %%ymm14, %%ymm12, %%ymm13\n\t"                                                       \
+    "vpaddd %%ymm13, " sum0 ", " sum0 "\n\t"                                                       \
+    "vpmaddwd %%ymm15, %%ymm12, %%ymm12\n\t"                                                       \
     "vpaddd %%ymm12, " sum1 ", " sum1 "\n\t"
 
 static inline __m256i zero(int32_t *hi)
@@ -57,6 +58,8 @@ static void pairs_6x16(const int16_t *const row[], int64_t row_step, const int16
 
     for (int64_t left = depth / GROUP; left > 0; left -= FLUSH) {
         steps.end = at + (left < FLUSH ? left : FLUSH) * steps.row_step_bytes;
+        /* One line per instruction. */
+        /* clang-format off */
         __asm__ volatile(
             "mov (%[steps]), %%r8\n\t"
             "mov 8(%[steps]), %%r9\n\t"
@@ -86,6 +89,7 @@ static void pairs_6x16(const int16_t *const row[], int64_t row_step, const int16
             : [steps] "r"(&steps)
             : "memory", "cc", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "xmm12",
               "xmm13", "xmm14", "xmm15");
+        /* clang-format on */
         s0 = carry(s0, hi);
         s1 = carry(s1, hi + 8);
         s2 = carry(s2, hi + 16);

@@ -1,6 +1,6 @@
 /* AVX-512 tiles: products of pairs (vpmaddwd), then added. */
-#define BK__MULTIPLY_ADD(a, b, sum)                                                                  \
-    "vpmaddwd " b ", " a ", %%zmm19\n\t"                                                             \
+#define BK__MULTIPLY_ADD(a, b, sum)                                                                \
+    "vpmaddwd " b ", " a ", %%zmm19\n\t"                                                           \
     "vpaddd %%zmm19, " sum ", " sum "\n\t"
 
 #include "conv_tile_zmm.h"

@@ -2,10 +2,11 @@
  *
  *   g[k,r,s,c] = sum over (n, p, q) of e[n,p,q,k] * x[n, p*stride - pad + r, q*stride - pad + s, c]
  *
- * The reduction runs over positions (n, p, q), in blocks. Of each block, e is packed once as the rows
- * of tiles; the columns (r, s, c) are packed panel by panel straight from x, one tap at a time, so
- * that no window is copied. Where a tap has fewer channels than a panel has columns (an input image),
- * whole windows are gathered instead and count as one tap. Sums between blocks are kept in 64 bits.
+ * The reduction runs over positions (n, p, q), in blocks. Of each block, e is packed once as the
+ * rows of tiles; the columns (r, s, c) are packed panel by panel straight from x, one tap at a
+ * time, so that no window is copied. Where a tap has fewer channels than a panel has columns (an
+ * input image), whole windows are gathered instead and count as one tap. Sums between blocks are
+ * kept in 64 bits.
  */
 #include "conv.h"
 #include "finish.h"
@@ -24,9 +25,9 @@ struct gradient {
     int64_t tap_channels; /* columns of one tap */
     int64_t tap_panels;
     int64_t first, count, depth; /* this block's positions; depth padded */
-    int16_t *rows;        /* e of the block, packed */
-    int64_t *acc;         /* [tap][panel][row tile][rows * columns] */
-    char *workspace;      /* one per part: window pointers, gathered windows, a panel */
+    int16_t *rows;               /* e of the block, packed */
+    int64_t *acc;                /* [tap][panel][row tile][rows * columns] */
+    char *workspace;             /* one per part: window pointers, gathered windows, a panel */
     size_t workspace_bytes;
     int measure, shift;
     int32_t *total;
@@ -66,7 +67,8 @@ static int64_t workspace_size(const struct gradient *g)
     const int64_t zeros = bk__round_up(g->tap_channels * 2, BK__ALIGN);
 
     return bk__round_up(zeros + pointers + bk__round_up(gathered, BK__ALIGN) +
-                    g->tile->columns * BLOCK_POSITIONS * 2, BK__ALIGN);
+                            g->tile->columns * BLOCK_POSITIONS * 2,
+                        BK__ALIGN);
 }
 
 /* Store pairs a[j], b[j] as words, which vectorises better than two streams of halves. Which half
@@ -172,9 +174,17 @@ static void gather_windows(const struct gradient *g, int16_t *buffer, const int1
 {
     const struct bk_conv *conv = g->conv;
     const struct bk__windows windows = {
-        .source = g->x, .height = conv->h, .width = conv->w, .channels = conv->c,
-        .kh = conv->r, .kw = conv->s, .rows = conv->p, .columns = conv->q,
-        .y0 = -conv->pad, .x0 = -conv->pad, .step = conv->stride,
+        .source = g->x,
+        .height = conv->h,
+        .width = conv->w,
+        .channels = conv->c,
+        .kh = conv->r,
+        .kw = conv->s,
+        .rows = conv->p,
+        .columns = conv->q,
+        .y0 = -conv->pad,
+        .x0 = -conv->pad,
+        .step = conv->stride,
     };
 
     bk__window_rows(&windows, g->first, g->count, g->tap_channels, buffer, at);
@@ -204,7 +214,8 @@ static void product_part(void *context, int part, int parts)
     const int64_t size = g->row_tiles * g->tile->rows * g->tile->columns;
     char *workspace = g->workspace + (size_t)part * g->workspace_bytes;
     int16_t *zeros = (int16_t *)(void *)workspace;
-    const int16_t **at = (const int16_t **)(void *)(workspace + bk__round_up(g->tap_channels * 2, BK__ALIGN));
+    const int16_t **at =
+        (const int16_t **)(void *)(workspace + bk__round_up(g->tap_channels * 2, BK__ALIGN));
     int16_t *panel = (int16_t *)(void *)(at + BLOCK_POSITIONS);
     int16_t *gathered = panel + g->tile->columns * BLOCK_POSITIONS;
     int64_t begin, end, ready = -1;

@@ -1,4 +1,5 @@
-/* Gathering windows: at most one copy per window row, because channels and columns are contiguous. */
+/* Gathering windows: at most one copy per window row, because channels and columns are contiguous.
+ */
 #include "conv.h"
 
 #include <string.h>

@@ -4,7 +4,7 @@
 
 enum { GRAIN = 1 << 15, DROPOUT_PURPOSE = 5 };
 
-/* ---- scale ----------------------------------------------------------------------------------------- */
+/* ---- scale ---- */
 
 struct scale {
     const int16_t *x;
@@ -54,7 +54,7 @@ int64_t bk_scale16(struct bk_team *team, void *scratch, const int16_t *x, int64_
     return add_parts(scratch, parts);
 }
 
-/* ---- dropout --------------------------------------------------------------------------------------- */
+/* ---- dropout ---- */
 
 struct dropout {
     const int16_t *x;
@@ -79,9 +79,8 @@ static int64_t drop_sample(const struct dropout *d, int64_t n)
                             ((uint32_t)DROPOUT_PURPOSE << 24) + d->epoch};
         bk__philox4x32(word, d->seed);
         for (int64_t j = 0; j < 4 && i + j < d->count; j++)
-            out[i + j] = word[j] >= d->threshold
-                             ? scaled(x[i + j], d->m, 16, d->limit, &saturated)
-                             : 0;
+            out[i + j] =
+                word[j] >= d->threshold ? scaled(x[i + j], d->m, 16, d->limit, &saturated) : 0;
     }
     return saturated;
 }
@@ -102,8 +101,17 @@ int64_t bk_dropout(struct bk_team *team, void *scratch, const int16_t *x, int64_
                    uint32_t threshold, int64_t m, int limit, int16_t *out)
 {
     struct dropout d = {
-        .x = x, .n = n, .count = count, .seed = seed, .epoch = epoch, .tensor = tensor,
-        .threshold = threshold, .position = position, .m = m, .limit = limit, .out = out,
+        .x = x,
+        .n = n,
+        .count = count,
+        .seed = seed,
+        .epoch = epoch,
+        .tensor = tensor,
+        .threshold = threshold,
+        .position = position,
+        .m = m,
+        .limit = limit,
+        .out = out,
         .saturated = scratch,
     };
     const int parts = bk_team_parts(team, n, 1);
@@ -112,7 +120,7 @@ int64_t bk_dropout(struct bk_team *team, void *scratch, const int16_t *x, int64_
     return add_parts(scratch, parts);
 }
 
-/* ---- input table ----------------------------------------------------------------------------------- */
+/* ---- input table ---- */
 
 struct normalise {
     const uint8_t *pixels;

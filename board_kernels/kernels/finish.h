@@ -4,9 +4,9 @@
 
 #include "bk_kernels.h"
 
-/* Round count sums to 16 bits and add what they report to *sums. The shift of a negative 64-bit value
- * is written as an unsigned shift of the offset value, which every vector unit has:
- * v >> s = ((v + 2^63) >>> s) - 2^(63 - s). */
+/* Round count sums to 16 bits and add what they report to *sums. The shift of a negative 64-bit
+ * value is written as an unsigned shift of the offset value, which every vector unit has: v >> s =
+ * ((v + 2^63) >>> s) - 2^(63 - s). */
 static inline void bk__round_row(const int64_t *t, int count, int shift, int16_t *out,
                                  struct bk_sums *sums)
 {
@@ -54,7 +54,7 @@ static inline void bk__finish_row(const struct bk_finish *finish, int64_t *t, in
     bk__round_row(t, count, finish->shift, out + offset, sums);
 }
 
-/* ---- sums as halves: t = hi * 65536 + lo, 0 <= lo < 65536, |hi| < 2^29 ------------------------------ */
+/* ---- sums as halves: t = hi * 65536 + lo, 0 <= lo < 65536, |hi| < 2^29 ---- */
 
 static inline int32_t bk__clamp32(int32_t v, int32_t lowest, int32_t highest)
 {
@@ -93,7 +93,8 @@ static inline int32_t bk__store16(int32_t v, int16_t *out)
     return v != clamped;
 }
 
-/* Shifts up to 0: a left shift takes all beyond +-32768 past the clamp, and by 15 or more any but 0. */
+/* Shifts up to 0: a left shift takes all beyond +-32768 past the clamp, and by 15 or more any but
+ * 0. */
 static inline int32_t bk__round_left(const int32_t *hi, const int32_t *lo, int count, int shift,
                                      int16_t *out)
 {
@@ -101,8 +102,8 @@ static inline int32_t bk__round_left(const int32_t *hi, const int32_t *lo, int c
     int32_t saturated = 0;
 
     for (int j = 0; j < count; j++)
-        saturated += bk__store16(bk__clamp32(bk__joined(hi[j], lo[j]), -32768, 32768) * scale,
-                                 out + j);
+        saturated +=
+            bk__store16(bk__clamp32(bk__joined(hi[j], lo[j]), -32768, 32768) * scale, out + j);
     return saturated;
 }
 

@@ -1,5 +1,6 @@
 /* Rows of few channels are too short for vectors: `fold` of them are treated as one wide row whose
- * channels repeat. Sums over wide rows are folded back at the end; the last wide row may be short. */
+ * channels repeat. Sums over wide rows are folded back at the end; the last wide row may be short.
+ */
 #ifndef BK_FOLD_H
 #define BK_FOLD_H
 

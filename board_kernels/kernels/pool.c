@@ -1,4 +1,5 @@
-/* Pools and their backward pass. Windows are clipped to the image; padding never wins and adds 0. */
+/* Pools and their backward pass. Windows are clipped to the image; padding never wins and adds 0.
+ */
 #include "bk_kernels.h"
 #include "finish.h"
 
@@ -16,7 +17,7 @@ static int64_t smaller(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-/* ---- max ------------------------------------------------------------------------------------------- */
+/* ---- max ---- */
 
 struct forward {
     const struct bk_pool *pool;
@@ -73,7 +74,7 @@ void bk_max_pool_forward(struct bk_team *team, const struct bk_pool *pool, const
     bk_team_run(team, bk_team_parts(team, work, GRAIN), max_part, &f);
 }
 
-/* ---- average --------------------------------------------------------------------------------------- */
+/* ---- average ---- */
 
 static void add_row(const int16_t *restrict x, int64_t channels, int32_t *restrict sums)
 {
@@ -120,7 +121,7 @@ void bk_avg_pool_forward(struct bk_team *team, void *scratch, const struct bk_po
     bk_team_run(team, bk_team_parts(team, work, GRAIN), average_part, &f);
 }
 
-/* ---- backward -------------------------------------------------------------------------------------- */
+/* ---- backward ---- */
 
 struct backward {
     const struct bk_pool *pool;
@@ -139,8 +140,8 @@ static void add_routed(const int16_t *restrict d, const uint8_t *restrict index,
         sums[c] += index[c] == position ? d[c] : 0;
 }
 
-/* The sums of d over the windows that hold input (n, y, x), fewer than 65536 of them: windows p with p*stride - pad <= y
- * < p*stride - pad + kr. */
+/* The sums of d over the windows that hold input (n, y, x), fewer than 65536 of them: windows p
+ * with p*stride - pad <= y < p*stride - pad + kr. */
 static void gather_sums(const struct backward *b, int64_t n, int64_t y, int64_t x, int32_t *sums)
 {
     const struct bk_pool *pool = b->pool;
@@ -227,8 +228,13 @@ void bk_window_backward(struct bk_team *team, void *scratch, const struct bk_poo
 {
     struct bk_sums *part_sums = scratch;
     struct backward b = {
-        .pool = pool, .d = d, .index = index, .finish = finish, .out = out,
-        .part_sums = part_sums, .sums = (int32_t *)(part_sums + bk_team_threads(team)),
+        .pool = pool,
+        .d = d,
+        .index = index,
+        .finish = finish,
+        .out = out,
+        .part_sums = part_sums,
+        .sums = (int32_t *)(part_sums + bk_team_threads(team)),
     };
     const int parts = bk_team_parts(team, pool->n * pool->h * pool->w * pool->c, GRAIN);
 

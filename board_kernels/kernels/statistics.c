@@ -161,8 +161,7 @@ static void errors_part(void *context, int part, int parts)
     for (int64_t at = begin * wide; at < end * wide; at += wide) {
         add_errors(reduction->a + at, bk__row_length(fold, at), to.first, to.hi);
         if (reduction->b != NULL)
-            add_products(reduction->a + at, reduction->b + at, bk__row_length(fold, at),
-                         to.second);
+            add_products(reduction->a + at, reduction->b + at, bk__row_length(fold, at), to.second);
     }
 }
 

@@ -126,7 +126,7 @@ uint64_t bk_sum_squares(struct bk_team *team, void *scratch, const int32_t *t, i
     return add_parts(scratch, parts);
 }
 
-/* ---- accumulate ------------------------------------------------------------------------------------ */
+/* ---- accumulate ---- */
 
 void bk_accumulate(const int64_t *v, int64_t m, int measure, int shift, int32_t *total,
                    struct bk_sums *sums)
@@ -144,7 +144,7 @@ void bk_accumulate(const int64_t *v, int64_t m, int measure, int shift, int32_t 
         sums->saturated = 0;
 }
 
-/* ---- update ---------------------------------------------------------------------------------------- */
+/* ---- update ---- */
 
 /* A scalar prepared for a loop without branches: of both shifts at most one is not 0. */
 struct factor {
@@ -267,9 +267,15 @@ void bk_update(struct bk_team *team, void *scratch, int32_t *w, int32_t *v, cons
                const struct bk_scalar *d, const struct bk_scalar *ahead, int64_t saturated[2])
 {
     struct update u = {
-        .w = w, .v = v, .g = g, .count = count,
-        .m = factor_of(m), .l = factor_of(l), .d = factor_of(d),
-        .ahead = factor_of(ahead != NULL ? ahead : m), .nesterov = ahead != NULL,
+        .w = w,
+        .v = v,
+        .g = g,
+        .count = count,
+        .m = factor_of(m),
+        .l = factor_of(l),
+        .d = factor_of(d),
+        .ahead = factor_of(ahead != NULL ? ahead : m),
+        .nesterov = ahead != NULL,
         .saturated = scratch,
     };
     const int parts = bk_team_parts(team, count, GRAIN);

@@ -1,4 +1,5 @@
-/* The team of threads: workers sleep on a condition between calls, so that idle ranks cost nothing. */
+/* The team of threads: workers sleep on a condition between calls, so that idle ranks cost nothing.
+ */
 #define _POSIX_C_SOURCE 200809L
 
 #include "bk_team.h"
