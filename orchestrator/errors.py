@@ -1,7 +1,7 @@
 """Errors a user can meet, and the exit code each one ends the command with.
 
 RegattaError
-├── InputError         2  bad input: the message names the key or file, the value and what is allowed
+├── InputError         2  bad input: the message names the key or file and what is allowed
 │   ├── ConfigError       a configuration key or value
 │   ├── ArgumentError     an argument of a public function or command
 │   ├── DataError         a data set, an image or a shard

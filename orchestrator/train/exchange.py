@@ -7,7 +7,6 @@ import numpy as np
 
 from orchestrator.boards.base import Board, GhostResult
 from orchestrator.collectives import Collective
-from orchestrator.collectives.planner import buckets
 
 KINDS = ("logits", "y", "d", "a", "e", "g")
 """Tensors whose saturations are counted over all ranks; the update's are the same on each."""
@@ -52,9 +51,7 @@ class StepTotals:
         return cls(loss, correct, samples, skipped, stop, by_kind)
 
 
-def exchange_step(
-    collective: Collective, board: Board, totals: StepTotals, bucket_bytes: int
-) -> StepTotals:
+def exchange_step(collective: Collective, board: Board, totals: StepTotals) -> StepTotals:
     """Reduce a step over all ranks and return its counts.
 
     The board's gradient and running sums become sums over ranks, its bit lengths the maximum.
@@ -65,7 +62,5 @@ def exchange_step(
     collective.sum_int64(packed)
     board.running.sums[...] = packed[counts.size :]
     collective.max_int32(board.histories.current)
-    gradient = board.gradients.flat
-    for bucket in buckets(gradient.size, bucket_bytes):
-        collective.sum_int32(gradient[bucket])
+    collective.sum_int32(board.gradients.flat)
     return StepTotals.of(packed[: counts.size].tolist())

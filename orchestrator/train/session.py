@@ -6,6 +6,7 @@ import numpy as np
 from rich.console import Console
 
 from orchestrator.boards.base import Board, open_board
+from orchestrator.boards.draw_native import find_sum_words
 from orchestrator.collectives import Collective, StopSignal
 from orchestrator.config import RunConfig
 from orchestrator.data import decoder_version
@@ -127,7 +128,7 @@ def _load(
         board.load(resumed.masters, resumed.momentum, resumed.running)
         board.histories.load(resumed.histories)
         return
-    masters = initial_masters(setup.graph, config.train.seed)
+    masters = initial_masters(setup.graph, config.train.seed, find_sum_words())
     running = None
     if config.model.weights is not None:
         loaded = load_weights(Path(config.model.weights), setup.graph, recorder.note)

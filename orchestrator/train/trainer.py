@@ -36,8 +36,6 @@ from orchestrator.train.setup import Setup, open_loader
 from orchestrator.train.state import TrainState
 from orchestrator.train.update import apply_update, fresh_second_moments
 
-MIB = 1 << 20
-
 
 class Keeper(Protocol):
     """Where checkpoints go; rank 0's writes files, the others' does nothing."""
@@ -289,8 +287,7 @@ class Trainer:
             totals.add(result, len(part.labels), len(part.skipped))
         totals.stop = int(self.stop.requested)
         with self.recorder.phase("exchange"):
-            bucket_bytes = self.config.collective.bucket_mib * MIB
-            totals = exchange_step(self.collective, self.board, totals, bucket_bytes)
+            totals = exchange_step(self.collective, self.board, totals)
         lr = self.rates.at(position.exact_epoch, self.progress.schedule.reductions)
         rates = StepRates(lr, self.progress.schedule.lr_previous, position.batch)
         with self.recorder.phase("update"):
