@@ -129,7 +129,8 @@ def _elements(part: slice) -> NDArray[np.uint64]:
 
 def _to_grid(units: NDArray[np.int64], m: int, exponent: int) -> NDArray[np.int64]:
     """Return random units times a scalar on the grid 2^-28, half up, held inside int32."""
-    return half_up(units * m, MASTER_EXPONENT - exponent).clip(-LIMIT32, LIMIT32)
+    rounded: NDArray[np.int64] = half_up(units * m, MASTER_EXPONENT - exponent)
+    return np.clip(rounded, -LIMIT32, LIMIT32, out=rounded)
 
 
 def root_mantissa16(square: Fraction) -> tuple[int, int]:
