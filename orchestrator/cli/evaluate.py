@@ -11,7 +11,7 @@ from orchestrator.train.checkpoint import check_network, load_checkpoint
 from orchestrator.train.evaluation import EvaluationCounts
 from orchestrator.train.evaluation import evaluate as evaluate_split
 from orchestrator.train.keeper import find_checkpoint
-from orchestrator.train.setup import check_output, open_loader, prepare
+from orchestrator.train.setup import open_loader, prepare
 
 
 def evaluate(
@@ -31,7 +31,6 @@ def evaluate(
         else:
             config = load_config(config_path, overrides)
         setup = prepare(config, training=False)
-        check_output(config, setup)
         check_network(path, state, setup.graph)
         collective = open_collective(config.collective)
         board = open_board(config.slice, setup.graph, setup.settings, config.train.threads)

@@ -22,7 +22,7 @@ from orchestrator.train.info import INTERRUPTED, RunSummary
 from orchestrator.train.metrics import read_metrics
 from orchestrator.train.rundir import RunFolder
 from orchestrator.train.session import run_training
-from orchestrator.train.setup import check_output, prepare
+from orchestrator.train.setup import prepare
 
 RESULT = "result.json"
 """Left in a trial's folder when it is done."""
@@ -68,7 +68,6 @@ class Sweep:
             If the data cannot be read, or a batch does not fit it.
         """
         setup = prepare(self.plan.base)
-        check_output(self.plan.base, setup)
         assert setup.train_data is not None
         for optimizer, batch in self.plan.points:
             for trial in self.plan.first_trials(optimizer, batch):

@@ -7,7 +7,7 @@ from orchestrator.collectives.planner import share
 from orchestrator.config import RunConfig
 from orchestrator.model.lower import ApplyOp, ConvOp, Lowered, PoolOp, lower
 from orchestrator.optim import plan_batches
-from orchestrator.train.setup import check_output, prepare
+from orchestrator.train.setup import prepare
 
 STATE_BYTES = 14
 """Per parameter: master, momentum and gradient of 4 bytes, the weight copy of 2."""
@@ -25,7 +25,6 @@ def preview(config: RunConfig, ranks: int) -> dict[str, Any]:
         What would also end the training at once.
     """
     setup = prepare(config)
-    check_output(config, setup)
     assert setup.train_data is not None
     graph, train = setup.graph, config.train
     batches = plan_batches(train, len(setup.train_data))

@@ -18,7 +18,7 @@ from orchestrator.train.keeper import CheckpointKeeper, NullKeeper, find_checkpo
 from orchestrator.train.recorder import FileRecorder, NullRecorder, RunRecorder
 from orchestrator.train.resume import check_resume
 from orchestrator.train.rundir import RunFolder, choose_run_folder, prepare_run_folder
-from orchestrator.train.setup import Setup, check_output, prepare
+from orchestrator.train.setup import Setup, prepare
 from orchestrator.train.state import TrainState
 from orchestrator.train.trainer import Keeper, Trainer
 from orchestrator.train.weights import load_weights
@@ -51,7 +51,6 @@ def run_training(
     """
     folder = _folder(config, name, collective, resume=resume)
     setup = prepare(config)
-    check_output(config, setup)
     resumed = _resumed(config, folder, setup) if resume else None
     recorder, keeper = _outputs(config, folder, setup.graph, collective, resumed, console)
     board = open_board(

@@ -11,6 +11,9 @@ from orchestrator.model.graph import Graph
 from orchestrator.model.ops_loss import loss_targets
 from orchestrator.model.zoo import build_network
 
+MOST_POSITIONS = 1 << 24
+"""Most positions of a ghost batch in one feature map, so that all its sums are exact."""
+
 
 @dataclass(frozen=True)
 class Setup:
@@ -46,6 +49,7 @@ def prepare(config: RunConfig, *, training: bool = True) -> Setup:
     train_data = open_dataset(config.data, config.model, "train", seed) if training else None
     names = (train_data or eval_data).classes
     graph = build_network(config.model, config.model.classes or len(names))
+    check_ghost_batch(config, graph)
     return Setup(graph, names, train_data, eval_data, replica_settings(config, graph))
 
 
@@ -76,17 +80,19 @@ def open_loader(config: RunConfig, data: Dataset, *, training: bool) -> Loader:
     )
 
 
-def check_output(config: RunConfig, setup: Setup) -> None:
-    """Refuse a network with fewer outputs than the data has classes.
+def check_ghost_batch(config: RunConfig, graph: Graph) -> None:
+    """Refuse a ghost batch with more positions in a feature map than sums are exact for.
 
     Raises
     ------
     ConfigError
-        ``model.classes`` is smaller than the number of classes.
+        It has more than 2^24 (numerics page, sections 3 and 4).
     """
-    outputs = setup.graph.node(setup.graph.output).shape[0]
-    if outputs < len(setup.classes):
+    maps = [node.shape for node in graph.nodes if len(node.shape) == 3]
+    largest = max((shape[0] * shape[1] for shape in maps), default=1)
+    if config.train.ghost_batch * largest > MOST_POSITIONS:
         raise ConfigError(
-            f"model.classes: {outputs}, but the data has {len(setup.classes)} classes; "
-            "leave it out, or raise it"
+            f"train.ghost_batch: {config.train.ghost_batch} images have "
+            f"{config.train.ghost_batch * largest:,} positions in the largest feature map; sums "
+            f"are exact for {MOST_POSITIONS:,}, use at most {MOST_POSITIONS // largest}"
         )
