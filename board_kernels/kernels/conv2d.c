@@ -32,6 +32,7 @@ struct product {
     int64_t depth;                                         /* padded */
     int64_t out_rows, out_columns, out_y, out_x, out_step; /* where window (i, j) is written */
     const int64_t *bias;
+    int wide_bias;                  /* it does not fit the halves */
     int32_t *bias_hi, *bias_lo;     /* its halves, 0 for columns that pad a panel */
     const struct bk_finish *finish; /* NULL: forward */
     int shift;
@@ -188,6 +189,19 @@ static void write_aligned(const struct product *p, const int64_t *offset, int64_
     }
 }
 
+/* Add a bias that needs 64 bits. */
+static void write_wide(const struct product *p, const int64_t *offset, int64_t rows, int64_t column,
+                       int count, const int32_t *hi, const int32_t *lo, struct bk_sums *sums)
+{
+    int64_t t[BK_TILE_MAX_COLUMNS];
+
+    for (int64_t i = 0; i < rows; i++, hi += p->tile->columns, lo += p->tile->columns) {
+        for (int j = 0; j < count; j++)
+            t[j] = bk__whole(hi[j], lo[j]) + p->bias[column + j];
+        bk__round_row(t, count, p->shift, p->out + offset[i] + column, sums);
+    }
+}
+
 /* Finish a tile's sums and write its rows. Columns that pad a panel are zero sums: they report
  * nothing. */
 static void write_tile(const struct product *p, const int64_t *offset, int64_t rows, int64_t column,
@@ -199,6 +213,10 @@ static void write_tile(const struct product *p, const int64_t *offset, int64_t r
 
     if (p->finish != NULL && (p->finish->addend != NULL || p->finish->acc_shift != 0)) {
         write_aligned(p, offset, rows, column, count, hi, lo, sums);
+        return;
+    }
+    if (p->wide_bias) {
+        write_wide(p, offset, rows, column, count, hi, lo, sums);
         return;
     }
     if (p->finish != NULL && p->finish->mask != NULL)
@@ -276,12 +294,16 @@ static void product_part(void *context, int part, int parts)
     p->part_sums[part] = sums;
 }
 
-static void split_bias(const struct product *p)
+/* Halves hold sums up to 2^45; a bias near that, of large biases behind tiny products, does not
+ * fit. */
+static void split_bias(struct product *p)
 {
     const int64_t padded = panel_count(p) * p->tile->columns;
+    const int64_t limit = (int64_t)1 << 44;
 
     for (int64_t j = 0; j < padded; j++) {
         const int64_t bias = j < p->columns ? p->bias[j] : 0;
+        p->wide_bias |= bias >= limit || bias <= -limit;
         p->bias_hi[j] = (int32_t)(bias >> 16);
         p->bias_lo[j] = (int32_t)(bias & 0xFFFF);
     }
