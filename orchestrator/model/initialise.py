@@ -115,7 +115,8 @@ def sum_words(seed: int, identity: int, elements: slice) -> NDArray[np.int64]:
     """
     call = np.arange(3, dtype=np.uint64)[:, None]
     words = philox4x32((_elements(elements), call, identity, INIT << 24), seed)
-    return words.sum(axis=(0, 2), dtype=np.int64)
+    total: NDArray[np.int64] = words.sum(axis=(0, 2), dtype=np.int64)
+    return total
 
 
 def _chunks(size: int) -> Iterator[slice]:
