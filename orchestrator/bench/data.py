@@ -1,16 +1,15 @@
 """``regatta bench data``: JPEGs to input tensors, ours beside Pillow and torch."""
 
-import statistics
-import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 import simplejpeg
 from rich.table import Table
 
 from orchestrator.bench.peer_images import open_peer
+from orchestrator.bench.timing import Times, alternate, medians
 from orchestrator.boards.kernels_native import open_kernels
 from orchestrator.config.data import DataConfig
 from orchestrator.data.augment import input_table
@@ -25,13 +24,6 @@ from orchestrator.errors import ArgumentError
 GHOST_BATCH: Final = 32
 MADE_HEIGHT, MADE_WIDTH = 375, 500
 MADE_IMAGES: Final = 64
-
-
-class Times(NamedTuple):
-    """One round: processor and wall-clock seconds."""
-
-    cpu: float
-    wall: float
 
 
 class MadeImages:
@@ -90,8 +82,11 @@ def run(
     size
         Height and width of the input.
 
-    Returns ------- ``images_per_cpu_s``, ``images_per_s``, the peer's with the prefix ``peer_``,
-    and ``cpu_ratio`` and ``wall_ratio``: ours over the peer's, above 1 is faster.
+    Returns
+    -------
+    dict
+        ``images_per_cpu_s``, ``images_per_s``, the peer's with the prefix ``peer_``, and
+        ``cpu_ratio`` and ``wall_ratio``: ours over the peer's, above 1 is faster.
 
     Raises
     ------
@@ -108,17 +103,12 @@ def run(
     contents = [dataset.read(i % len(dataset)) for i in range(images)]
     ours = _ours(_Memory(contents), size)
     theirs = _theirs(peer_batch, contents)
-    both: list[list[Times]] = [[], []]
-    for side in (ours, theirs):
-        side()
-    for _ in range(rounds):
-        for times, side in zip(both, (ours, theirs), strict=True):
-            times.append(_measure(side))
-    return _figures(both[0], both[1], images) | {
+    our_times, peer_times = alternate((ours, theirs), rounds)
+    return _figures(our_times, peer_times, images) | {
         "images": images,
         "rounds": rounds,
         "size": size,
-        "source": "made" if path is None else str(path),
+        "source": "made" if path is None else path.name,
         "decoder": decoder_version(),
         "peer": peer_name,
     }
@@ -183,17 +173,9 @@ def _theirs(batch: Callable[[list[bytes]], Any], samples: list[Encoded]) -> Call
     return work
 
 
-def _measure(work: Callable[[], None]) -> Times:
-    cpu, wall = time.process_time(), time.perf_counter()
-    work()
-    return Times(time.process_time() - cpu, time.perf_counter() - wall)
-
-
 def _figures(ours: list[Times], theirs: list[Times], images: int) -> dict[str, float]:
     cpu, wall, peer_cpu, peer_wall = (
-        images / statistics.median(times)
-        for side in (ours, theirs)
-        for times in zip(*side, strict=True)
+        images / median for side in (ours, theirs) for median in medians(side)
     )
     return {
         "images_per_cpu_s": round(cpu, 1),

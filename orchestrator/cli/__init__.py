@@ -7,6 +7,8 @@ from typing import Annotated
 import typer
 
 from orchestrator import __version__
+from orchestrator.cli.bench import bench_app
+from orchestrator.cli.options import JsonPath
 from orchestrator.errors import RegattaError
 
 app = typer.Typer(
@@ -17,9 +19,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-bench_app = typer.Typer(
-    help="Measure a part beside its peer, both in one run.", no_args_is_help=True
-)
 app.add_typer(bench_app, name="bench")
 
 ConfigPath = Annotated[Path, typer.Argument(help="Configuration file (YAML).", metavar="CONFIG")]
@@ -29,9 +28,6 @@ CheckpointPath = Annotated[
 Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override a configuration key; repeatable."),
-]
-JsonPath = Annotated[
-    Path | None, typer.Option("--json", metavar="FILE", help="Also write the result as JSON.")
 ]
 
 
@@ -172,5 +168,3 @@ def main() -> None:
     except RegattaError as error:
         print(f"regatta: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-
-

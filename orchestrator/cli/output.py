@@ -8,8 +8,24 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from orchestrator.errors import ArgumentError, RunError
+from orchestrator.errors import ArgumentError
 from orchestrator.train.disk import replace_text
+
+
+def check_json(path: Path | None) -> None:
+    """Refuse a file that cannot be written, before the work that leads to its content.
+
+    Raises
+    ------
+    ArgumentError
+        The file's folder does not exist, or the path is a folder.
+    """
+    if path is None:
+        return
+    if not path.parent.is_dir():
+        raise ArgumentError(f"--json {path}: the folder {path.parent} does not exist; create it")
+    if path.is_dir():
+        raise ArgumentError(f"--json {path}: is a folder; give a file")
 
 
 def write_json(path: Path | None, result: Mapping[str, Any] | Sequence[Any]) -> None:
@@ -18,16 +34,13 @@ def write_json(path: Path | None, result: Mapping[str, Any] | Sequence[Any]) -> 
     Raises
     ------
     ArgumentError
-        The file's folder does not exist.
+        The file's folder does not exist, or the path is a folder.
     RunError
         The file cannot be written.
     """
     if path is None:
         return
-    if not path.parent.is_dir():
-        raise ArgumentError(f"--json {path}: the folder {path.parent} does not exist; create it")
-    if path.is_dir():
-        raise RunError(f"--json {path}: is a folder; give a file")
+    check_json(path)
     replace_text(path, json.dumps(result, indent=2) + "\n")
 
 

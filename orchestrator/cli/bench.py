@@ -1,0 +1,157 @@
+"""``regatta bench``: measurements of single parts, each beside its peer in the same run."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from orchestrator.cli.options import JsonPath
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+bench_app = typer.Typer(
+    help="Measure a part beside its peer, both in one run.", no_args_is_help=True
+)
+
+Rounds = Annotated[int, typer.Option("--rounds", help="Rounds; figures are their medians.")]
+Threads = Annotated[int, typer.Option("--threads", help="Threads of both sides.")]
+KernelSet = Annotated[
+    str | None,
+    typer.Option(
+        "--set",
+        metavar="SET",
+        help="Kernel set: portable, avx2, avx512, avx512vnni; the best one by default.",
+    ),
+]
+
+
+@bench_app.command()
+def kernels(
+    layers: Annotated[
+        str, typer.Option("--layers", help="Kernel size, such as 3x3, or all.")
+    ] = "all",
+    batch: Annotated[int, typer.Option("--batch", help="Images.")] = 16,
+    rounds: Rounds = 5,
+    threads: Threads = 1,
+    kernel_set: KernelSet = None,
+    network: Annotated[str, typer.Option("--network", help="Whose convolutions.")] = "resnet50",
+    image_size: Annotated[
+        int, typer.Option("--image-size", help="Height and width of its input.")
+    ] = 224,
+    json_path: JsonPath = None,
+) -> None:
+    """Convolutions by layer and pass, beside PyTorch's in float32."""
+
+    def measure() -> "tuple[dict[str, Any], Table]":
+        from orchestrator.bench.kernels import run, table
+
+        result = run(
+            layers=layers,
+            batch=batch,
+            rounds=rounds,
+            threads=threads,
+            kernel_set=kernel_set,
+            network=network,
+            image_size=image_size,
+        )
+        return result, table(result)
+
+    _report("kernels", measure, json_path)
+
+
+@bench_app.command()
+def step(
+    network: Annotated[str, typer.Option("--network", help="What is trained.")] = "resnet50",
+    batch: Annotated[int, typer.Option("--batch", help="Images of a step.")] = 16,
+    ghost_batch: Annotated[
+        int | None, typer.Option("--ghost-batch", help="Images of a pass; the batch by default.")
+    ] = None,
+    rounds: Rounds = 5,
+    threads: Threads = 1,
+    kernel_set: KernelSet = None,
+    image_size: Annotated[
+        int | None,
+        typer.Option("--image-size", help="Height and width; the network's usual by default."),
+    ] = None,
+    json_path: JsonPath = None,
+) -> None:
+    """Whole training steps and their memory, beside PyTorch's in float32."""
+
+    def measure() -> "tuple[dict[str, Any], Table]":
+        from orchestrator.bench.step import run, table
+
+        result = run(
+            network=network,
+            batch=batch,
+            ghost_batch=ghost_batch,
+            rounds=rounds,
+            threads=threads,
+            kernel_set=kernel_set,
+            image_size=image_size,
+        )
+        return result, table(result)
+
+    _report("step", measure, json_path)
+
+
+@bench_app.command()
+def data(
+    path: Annotated[
+        Path | None,
+        typer.Argument(metavar="[FOLDER]", help="Image folder or tar; made images by default."),
+    ] = None,
+    split: Annotated[str, typer.Option("--split", help="Folder inside it.")] = "train",
+    images: Annotated[int, typer.Option("--images", help="Images of a round.")] = 128,
+    rounds: Rounds = 5,
+    size: Annotated[int, typer.Option("--size", help="Height and width of the input.")] = 224,
+    json_path: JsonPath = None,
+) -> None:
+    """JPEGs to input tensors, beside Pillow and torch."""
+
+    def measure() -> "tuple[dict[str, Any], Table]":
+        from orchestrator.bench.data import run, table
+
+        result = run(path, split=split, images=images, rounds=rounds, size=size)
+        return result, table(result)
+
+    _report("data", measure, json_path)
+
+
+@bench_app.command()
+def allreduce(
+    ranks: Annotated[int, typer.Option("--ranks", help="Ranks, on this host.")] = 2,
+    rounds: Rounds = 9,
+    network: Annotated[str, typer.Option("--network", help="Whose gradient.")] = "resnet50",
+    json_path: JsonPath = None,
+) -> None:
+    """Exchange of a network's gradient, beside Horovod."""
+
+    def measure() -> "tuple[dict[str, Any], Table]":
+        from orchestrator.bench.allreduce import run, table
+
+        result = run(ranks=ranks, rounds=rounds, network=network)
+        return result, table(result)
+
+    _report("allreduce", measure, json_path)
+
+
+def _report(
+    name: str, measure: "Callable[[], tuple[dict[str, Any], Table]]", json_path: Path | None
+) -> None:
+    """Measure, print the table and what it was measured on, and write the JSON file."""
+    from rich.console import Console
+
+    from orchestrator.bench.machine import machine
+    from orchestrator.cli.output import check_json, write_json
+
+    check_json(json_path)
+    facts = machine()
+    result, shown = measure()
+    console = Console()
+    console.print(shown)
+    console.print(
+        f"{facts['processor']}, {facts['cores']} cores, load {facts['load']} at the start"
+    )
+    write_json(json_path, {"bench": name, "machine": facts, **result})
