@@ -62,7 +62,7 @@ PACKAGES = (
     ("simplejpeg", "simplejpeg", "images", True, "pip install simplejpeg"),
     ("scikit-learn", "sklearn", "the built-in digits", True, "pip install scikit-learn"),
     ("matplotlib", "matplotlib", "plots", True, "pip install matplotlib"),
-    ("tensorboardX", "tensorboardX", "TensorBoard events", True, "pip install tensorboardX"),
+    ("tensorboard", "tensorboard", "TensorBoard events", True, "pip install tensorboard"),
     ("onnx", "onnx", "export to ONNX", False, "pip install onnx"),
     ("onnxruntime", "onnxruntime", "running exported models", False, "pip install onnxruntime"),
     ("torch", "torch", "Horovod, benchmarks, tests", False, "pip install torch"),
