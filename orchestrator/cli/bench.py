@@ -1,5 +1,6 @@
 """``regatta bench``: measurements of single parts, each beside its peer in the same run."""
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -29,6 +30,7 @@ KernelSet = Annotated[
 
 @bench_app.command()
 def kernels(
+    context: typer.Context,
     layers: Annotated[
         str, typer.Option("--layers", help="Kernel size, such as 3x3, or all.")
     ] = "all",
@@ -58,11 +60,12 @@ def kernels(
         )
         return result, table(result)
 
-    _report("kernels", measure, json_path)
+    _report(context, measure, json_path)
 
 
 @bench_app.command()
 def step(
+    context: typer.Context,
     network: Annotated[str, typer.Option("--network", help="What is trained.")] = "resnet50",
     batch: Annotated[int, typer.Option("--batch", help="Images of a step.")] = 16,
     ghost_batch: Annotated[
@@ -93,11 +96,12 @@ def step(
         )
         return result, table(result)
 
-    _report("step", measure, json_path)
+    _report(context, measure, json_path)
 
 
 @bench_app.command()
 def data(
+    context: typer.Context,
     path: Annotated[
         Path | None,
         typer.Argument(metavar="[FOLDER]", help="Image folder or tar; made images by default."),
@@ -116,11 +120,12 @@ def data(
         result = run(path, split=split, images=images, rounds=rounds, size=size)
         return result, table(result)
 
-    _report("data", measure, json_path)
+    _report(context, measure, json_path)
 
 
 @bench_app.command()
 def allreduce(
+    context: typer.Context,
     ranks: Annotated[int, typer.Option("--ranks", help="Ranks, on this host.")] = 2,
     rounds: Rounds = 9,
     network: Annotated[str, typer.Option("--network", help="Whose gradient.")] = "resnet50",
@@ -134,11 +139,13 @@ def allreduce(
         result = run(ranks=ranks, rounds=rounds, network=network)
         return result, table(result)
 
-    _report("allreduce", measure, json_path)
+    _report(context, measure, json_path)
 
 
 def _report(
-    name: str, measure: "Callable[[], tuple[dict[str, Any], Table]]", json_path: Path | None
+    context: typer.Context,
+    measure: "Callable[[], tuple[dict[str, Any], Table]]",
+    json_path: Path | None,
 ) -> None:
     """Measure, print the table and what it was measured on, and write the JSON file."""
     from rich.console import Console
@@ -154,4 +161,21 @@ def _report(
     console.print(
         f"{facts['processor']}, {facts['cores']} cores, load {facts['load']} at the start"
     )
-    write_json(json_path, {"bench": name, "machine": facts, **result})
+    facts["load_at_end"] = machine()["load"]
+    names = {"bench": context.info_name, "command": _command(context)}
+    write_json(json_path, names | {"machine": facts} | result)
+
+
+def _command(context: typer.Context) -> str:
+    """Return the command as it was given, without the JSON file and without folders of paths."""
+    words = ["regatta", "bench", str(context.info_name)]
+    for parameter in context.command.params:
+        key = str(parameter.name)
+        source = context.get_parameter_source(key)
+        if key == "json_path" or source is None or source.name != "COMMANDLINE":
+            continue
+        value = context.params[key]
+        if parameter.param_type_name == "option":
+            words.append(parameter.opts[0])
+        words.append(value.name if isinstance(value, Path) else str(value))
+    return shlex.join(words)

@@ -34,6 +34,10 @@ def test_kernels_are_measured_and_written(tmp_path) -> None:
     )
     result = json.loads(file.read_text())
     assert result["bench"] == "kernels" and result["kernel_set"] == "portable"
+    assert result["command"] == (
+        "regatta bench kernels --layers 3x3 --batch 1 --rounds 1 --set portable "
+        "--network resnet8 --image-size 8"
+    )
     assert result["cpu_ratio"] > 0 and result["wall_ratio"] > 0
     assert result["machine"]["processor"] in shown.replace("\n", " ")
     assert {layer["kernel"] for layer in result["layers"]} == {"3x3"}
