@@ -169,7 +169,15 @@ def test_the_fingerprint_of_the_readme_is_true(tmp_path):
     assert summary.fingerprint == shown[0]
 
 
-def test_the_documents_are_linked_from_the_readme():
-    text = README.read_text(encoding="utf-8")
-    for path in PAGES[1:]:
-        assert f"({path.relative_to(ROOT).as_posix()})" in text, f"{path.name} is not linked"
+def linked(page: Path) -> set[Path]:
+    """Return the pages that a page links to."""
+    targets = re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text(encoding="utf-8"))
+    return {(page.parent / target).resolve() for target in targets} & set(PAGES)
+
+
+def test_every_page_can_be_reached_from_the_readme():
+    reached, new = {README}, {README}
+    while new:
+        new = set().union(*map(linked, new)) - reached
+        reached |= new
+    assert not set(PAGES) - reached
