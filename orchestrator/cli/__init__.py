@@ -54,6 +54,13 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue from the run directory's last checkpoint.")
     ] = False,
+    allow_other_decoder: Annotated[
+        bool,
+        typer.Option(
+            "--allow-other-decoder",
+            help="Resume although another image decoder made the pixels so far.",
+        ),
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be done, and stop.")
     ] = False,
@@ -62,7 +69,14 @@ def train(
     """Train: alone, or one rank per process under mpirun."""
     from orchestrator.cli.train import train as run
 
-    run(config, overrides or [], resume=resume, dry_run=dry_run, json_path=json_path)
+    run(
+        config,
+        overrides or [],
+        resume=resume,
+        allow_other_decoder=allow_other_decoder,
+        dry_run=dry_run,
+        json_path=json_path,
+    )
 
 
 @app.command()

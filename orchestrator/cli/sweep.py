@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from orchestrator.cli.output import print_table, write_json
+from orchestrator.cli.output import check_json, print_table, write_json
 from orchestrator.collectives import guarded, open_collective
 from orchestrator.config import load_config
 from orchestrator.config.schema import number
@@ -38,6 +38,7 @@ def sweep(
 ) -> None:
     """Train over batches, optimizers and seeds, on all ranks of the job."""
     with guarded():
+        check_json(json_path)
         base = load_config(config_path, overrides)
         plan = plan_sweep(
             base,

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from orchestrator.cli.output import print_facts, write_json
+from orchestrator.cli.output import check_json, print_facts, write_json
 from orchestrator.collectives import guarded, open_collective
-from orchestrator.config import RunConfig, load_config
+from orchestrator.config import load_config
 from orchestrator.errors import RunError
 from orchestrator.train.info import INTERRUPTED, RunSummary
 from orchestrator.train.preview import facts, preview
@@ -17,19 +17,29 @@ def train(
     overrides: list[str],
     *,
     resume: bool,
+    allow_other_decoder: bool,
     dry_run: bool,
     json_path: Path | None,
 ) -> None:
     """Train as the configuration says, on all ranks of the job."""
     with guarded():
+        check_json(json_path)
         config = load_config(config_path, overrides)
         collective = open_collective(config.collective)
         if dry_run:
+            report = preview(config, collective.size)
             if collective.rank == 0:
-                show_preview(config, collective.size, json_path)
+                print_facts("What this training would do", facts(report))
+                write_json(json_path, report)
             collective.close()
             return
-        summary, folder = run_training(config, collective, name=config_path.stem, resume=resume)
+        summary, folder = run_training(
+            config,
+            collective,
+            name=config_path.stem,
+            resume=resume,
+            allow_other_decoder=allow_other_decoder,
+        )
         if collective.rank == 0:
             write_json(json_path, summary_values(summary, folder))
         collective.close()
@@ -38,13 +48,6 @@ def train(
                 f"interrupted after step {summary.steps}; its checkpoint is in "
                 f"{folder.checkpoints}, the same command with --resume continues"
             )
-
-
-def show_preview(config: RunConfig, ranks: int, json_path: Path | None) -> None:
-    """Print what a training would do."""
-    report = preview(config, ranks)
-    print_facts("What this training would do", facts(report))
-    write_json(json_path, report)
 
 
 def summary_values(summary: RunSummary, folder: RunFolder) -> dict[str, object]:

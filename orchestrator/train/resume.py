@@ -39,7 +39,7 @@ def check_resume(
     if state.decoder != decoder and not allow_other_decoder:
         raise CheckpointError(
             f"the checkpoint's images were decoded by {state.decoder}, here it is {decoder}: "
-            "the pixels may differ; install the other version, or allow it explicitly"
+            "the pixels may differ; install the other version, or give --allow-other-decoder"
         )
 
 

@@ -1,5 +1,6 @@
 """One training from configuration to summary: opens everything, runs the trainer, closes it."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,7 @@ def run_training(
     *,
     name: str,
     resume: bool = False,
+    allow_other_decoder: bool = False,
     console: Console | None = None,
 ) -> tuple[RunSummary, RunFolder]:
     """Train as configured; every rank calls it. Return how it ended and where its files are.
@@ -40,6 +42,7 @@ def run_training(
     collective : the ranks.
     name : of the run folder, where the configuration names none.
     resume : continue from the newest checkpoint of the run folder.
+    allow_other_decoder : resume although another image decoder made the checkpoint's pixels.
     console : where rank 0 shows progress; standard error by default.
 
     Raises
@@ -51,14 +54,17 @@ def run_training(
     """
     folder = _folder(config, name, collective, resume=resume)
     setup = prepare(config)
-    resumed = _resumed(config, folder, setup) if resume else None
-    recorder, keeper = _outputs(config, folder, setup.graph, collective, resumed, console)
+    resumed = _resumed(config, folder, setup, allow_other_decoder) if resume else None
     board = open_board(
         config.slice, setup.graph, setup.settings, config.train.threads, collective.allocate
     )
+    notices: list[str] = []
+    _load(board, config, setup, resumed, notices.append)
+    recorder, keeper = _outputs(config, folder, setup.graph, collective, resumed, console)
+    for notice in notices:
+        recorder.note(notice)
     trainer = None
     try:
-        _load(board, config, setup, resumed, recorder)
         with StopSignal() as stop:
             trainer = Trainer(config, setup, board, collective, recorder, keeper, stop, resumed)
             return trainer.run(), folder
@@ -88,11 +94,13 @@ def resume_folder(config: RunConfig, name: str) -> RunFolder:
     return RunFolder(Path("runs") / (config.run.name or name))
 
 
-def _resumed(config: RunConfig, folder: RunFolder, setup: Setup) -> TrainState:
+def _resumed(
+    config: RunConfig, folder: RunFolder, setup: Setup, allow_other_decoder: bool
+) -> TrainState:
     """Load the newest checkpoint and check that it belongs to this training."""
     path = find_checkpoint(folder.path)
     state = load_checkpoint(path)
-    check_resume(state, config, decoder_version())
+    check_resume(state, config, decoder_version(), allow_other_decoder=allow_other_decoder)
     check_network(path, state, setup.graph)
     return state
 
@@ -120,7 +128,7 @@ def _load(
     config: RunConfig,
     setup: Setup,
     resumed: TrainState | None,
-    recorder: RunRecorder,
+    notice: Callable[[str], None],
 ) -> None:
     """Give the board its parameters: resumed, fine-tuned or fresh."""
     if resumed is not None:
@@ -130,7 +138,7 @@ def _load(
     masters = initial_masters(setup.graph, config.train.seed, find_sum_words())
     running = None
     if config.model.weights is not None:
-        loaded = load_weights(Path(config.model.weights), setup.graph, recorder.note)
+        loaded = load_weights(Path(config.model.weights), setup.graph, notice)
         masters |= loaded.masters
         running = loaded.running
     board.load(masters, running=running)
