@@ -7,6 +7,7 @@ from math import exp, log, prod
 from typing import Any, Final
 
 import numpy as np
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from orchestrator.bench.machine import freed_memory_kept
@@ -253,13 +254,20 @@ def _summary(
 
 def table(result: dict[str, Any]) -> Table:
     """Return the result of `run` as a table: layers, then totals."""
-    shown = Table(title=_title(result), title_justify="left", caption=result["note"])
-    shown.add_column("convolution")
+    shown = Table(
+        title=_title(result),
+        title_justify="left",
+        caption=result["note"],
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )
+    shown.add_column("convolution", no_wrap=True)
     for name in PASSES:
-        shown.add_column(name, justify="right")
-        shown.add_column("ratio", justify="right")
+        shown.add_column(name, justify="right", min_width=9)
+        shown.add_column("ratio", justify="right", no_wrap=True)
     for layer in result["layers"]:
-        label = f"{layer['count']} x {layer['name']}"
+        label = f"{layer['count']}x {layer['name']}"
         shown.add_row(label, *_cells(layer["passes"]))
     shown.add_section()
     for kernel in dict.fromkeys(row["kernel"] for row in result["summary"]):
@@ -272,7 +280,7 @@ def table(result: dict[str, Any]) -> Table:
 def _title(result: dict[str, Any]) -> str:
     return (
         f"{result['network']}, batch {result['batch']}, {result['threads']} thread(s), GMAC per "
-        f"CPU second: regatta ({result['kernel_set']}) / {result['peer']}; "
+        f"CPU second: regatta ({result['kernel_set']})/{result['peer']}; "
         f"median of {result['rounds']} rounds; ratio: our speed over the peer's"
     )
 
@@ -283,6 +291,6 @@ def _cells(passes: dict[str, dict[str, Any]]) -> list[str]:
         if entry is None:
             cells += ["-", "-"]
             continue
-        cells.append(f"{entry['gmac_per_cpu_s']:.1f} / {entry['peer_gmac_per_cpu_s']:.1f}")
+        cells.append(f"{entry['gmac_per_cpu_s']:.1f}/{entry['peer_gmac_per_cpu_s']:.1f}")
         cells.append(f"{entry['cpu_ratio']:.2f}")
     return cells
