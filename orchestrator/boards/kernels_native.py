@@ -61,7 +61,12 @@ def open_kernels(threads: int = 1, kernel_set: str | None = None) -> "NativeKern
     MissingToolError
         The kernels were not built.
     """
-    return NativeKernels(threads, choose_set(kernel_set or os.environ.get(KERNELS_VARIABLE)))
+    if kernel_set is None and KERNELS_VARIABLE in os.environ:
+        try:
+            kernel_set = choose_set(os.environ[KERNELS_VARIABLE])
+        except ArgumentError as error:
+            raise ArgumentError(f"{KERNELS_VARIABLE}: {error}") from None
+    return NativeKernels(threads, choose_set(kernel_set))
 
 
 class NativeKernels:

@@ -1,15 +1,21 @@
 """The ``regatta`` command: parse, call one function, turn errors into messages and exit codes."""
 
+import signal
 import sys
 from pathlib import Path
-from typing import Annotated
+from types import FrameType
+from typing import Annotated, NoReturn
 
 import typer
 
 from orchestrator import __version__
 from orchestrator.cli.bench import bench_app
 from orchestrator.cli.options import JsonPath
-from orchestrator.errors import RegattaError
+from orchestrator.errors import ArgumentError, RegattaError, RunError
+
+# Typer keeps the base of its errors to itself.
+_UsageError: type[Exception] = typer.BadParameter.__mro__[2]
+_TYPER_INTERRUPTED = 130
 
 app = typer.Typer(
     name="regatta",
@@ -175,10 +181,49 @@ def doctor(json_path: JsonPath = None) -> None:
     run(json_path)
 
 
+class _Interrupted(KeyboardInterrupt):
+    """Ctrl-C. After a plain KeyboardInterrupt inside exec(), CPython ends without our exit code."""
+
+
 def main() -> None:
-    """Run the command; every known error ends in one message and its exit code."""
+    """Run the command; every error a user can meet ends in one message and its exit code."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(number, _interrupt)
     try:
-        app()
+        status = app(prog_name="regatta", standalone_mode=False)
+        if status == _TYPER_INTERRUPTED:
+            raise KeyboardInterrupt
+    except _UsageError as error:
+        message = _usage_message(error)
+        if message is None:
+            sys.exit(ArgumentError.exit_code)
+        _end(ArgumentError(message))
+    except (typer.Abort, KeyboardInterrupt):
+        _end(RunError("interrupted"))
     except RegattaError as error:
-        print(f"regatta: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+        _end(error)
+    sys.exit(status)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """End for Ctrl-C and for launchers' signals, until a training takes them as a request."""
+    raise _Interrupted
+
+
+def _usage_message(error: Exception) -> str | None:
+    """Return what Typer says about wrong arguments; None where it has shown the help instead."""
+    message = str(getattr(error, "format_message", lambda: error)()).strip().rstrip(".")
+    if not message:
+        return None
+    context = getattr(error, "ctx", None)
+    command = "regatta" if context is None else context.command_path
+    return f"{message} (see {command} --help)"
+
+
+def _end(error: RegattaError) -> NoReturn:
+    """Report an error: once for all ranks."""
+    from orchestrator.collectives import guarded
+
+    with guarded():
+        raise error
+    raise AssertionError("guarded leaves by SystemExit")

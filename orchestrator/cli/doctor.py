@@ -20,7 +20,7 @@ from orchestrator.cli.output import write_json
 from orchestrator.collectives.horovod_package import INSTALL, load_horovod
 from orchestrator.collectives.mpirun import find_mpirun, python_ranks, rank_environment
 from orchestrator.collectives.node import SHARED_FOLDER
-from orchestrator.errors import MissingToolError, RegattaError
+from orchestrator.errors import InputError, MissingToolError, RegattaError
 
 RANKS_TIME_LIMIT_S = 60
 
@@ -146,6 +146,8 @@ def _working(
     """Return a finding by a check that returns a detail or raises."""
     try:
         detail, found = check(), True
+    except InputError as error:
+        detail, found, how = str(error), False, str(error)
     except (RegattaError, OSError, subprocess.SubprocessError) as error:
         detail, found = str(error).splitlines()[0], False
     return Finding(
