@@ -2,16 +2,20 @@
 
 from pathlib import Path
 
-from orchestrator.boards.base import open_board
+import numpy as np
+
+from orchestrator.boards.base import Board, open_board
 from orchestrator.cli.output import check_json, print_facts, print_table, write_json
 from orchestrator.collectives import guarded, open_collective
 from orchestrator.config import load_config, parse_config
+from orchestrator.data import GhostRequest, Loader
 from orchestrator.errors import CheckpointError
 from orchestrator.train.checkpoint import check_network, load_checkpoint
 from orchestrator.train.evaluation import EvaluationCounts
 from orchestrator.train.evaluation import evaluate as evaluate_split
 from orchestrator.train.keeper import find_checkpoint
 from orchestrator.train.setup import open_loader, prepare
+from orchestrator.train.state import TrainState
 
 
 def evaluate(
@@ -36,12 +40,11 @@ def evaluate(
         collective = open_collective(config.collective)
         board = open_board(config.slice, setup.graph, setup.settings, config.train.threads)
         board.load(state.masters, running=state.running)
-        if set(state.histories) != set(board.histories.keys):
-            raise CheckpointError(f"{path}: its histories belong to another version of the network")
-        board.histories.load(state.histories)
+        loader = open_loader(config, setup.eval_data, training=False)
+        load_histories(board, path, state, loader, config.train.eval_batch)
         counts = evaluate_split(
             board,
-            open_loader(config, setup.eval_data, training=False),
+            loader,
             collective,
             samples=len(setup.eval_data),
             classes=len(setup.classes),
@@ -53,6 +56,30 @@ def evaluate(
             write_json(json_path, values(path, state.step, counts, setup.classes))
         board.close()
         collective.close()
+
+
+def load_histories(board: Board, path: Path, state: TrainState, loader: Loader, batch: int) -> None:
+    """Give the board the exponents of a checkpoint.
+
+    One that was never trained has none: then the first batch of the split decides, on every rank.
+
+    Raises
+    ------
+    CheckpointError
+        The checkpoint's exponents are not those of its network.
+    """
+    if not any(state.histories.values()):
+        first = np.arange(min(batch, len(loader)))
+        for part in loader.ghost_batches([GhostRequest(0, first, 0)]):
+            board.calibrate_evaluation(part.images[part.own])
+        return
+    odd = sorted(set(state.histories) ^ set(board.histories.keys))
+    if odd:
+        raise CheckpointError(
+            f"{path}: its histories are not those of {state.network} in this version "
+            f"({odd[0]} is in one of the two only); evaluate it with the version that wrote it"
+        )
+    board.histories.load(state.histories)
 
 
 def values(
