@@ -9,10 +9,9 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.console import Console
 
-from orchestrator.collectives import Collective
+from orchestrator.collectives import Collective, from_first
 from orchestrator.config import RunConfig, dump_config, numeric_differences, parse_config
 from orchestrator.errors import ArgumentError, ConfigError, DataError, RunError
 from orchestrator.optim import plan_batches
@@ -109,7 +108,7 @@ class Sweep:
         folder = RunFolder(self.output / trial.name)
         config = trial.config_in(str(folder.path))
         head = f"run {number} of {self.plan.n_trials}: {trial.name}"
-        found = self._agree(lambda: find_progress(folder, config))
+        found = from_first(self.collective, lambda: find_progress(folder, config))
         if found["result"] is None:
             self._say(f"{head}{', resumed' if found['resume'] else ''}")
             summary, _ = run_training(
@@ -118,6 +117,7 @@ class Sweep:
                 name=trial.name,
                 resume=found["resume"],
                 console=self.console,
+                brief=True,
             )
             if summary.reason == INTERRUPTED:
                 raise RunError(
@@ -125,8 +125,12 @@ class Sweep:
                     f"the same command goes on from there ({self.output})"
                 )
             ranks = self.collective.size
-            found = self._agree(lambda: keep_outcome(trial, folder, config, summary, ranks))
-            return Outcome(**found["result"]), True
+            found = from_first(
+                self.collective, lambda: keep_outcome(trial, folder, config, summary, ranks)
+            )
+            outcome = Outcome(**found["result"])
+            self._say(f"{head}: accuracy {outcome.accuracy:.2%} after {outcome.steps:,} steps")
+            return outcome, True
         outcome = Outcome(**found["result"])
         self._say(f"{head}: done before, accuracy {outcome.accuracy:.2%}")
         return outcome, False
@@ -134,19 +138,6 @@ class Sweep:
     def _say(self, text: str) -> None:
         if self.collective.rank == 0:
             self.console.print(text, highlight=False, markup=False, soft_wrap=True)
-
-    def _agree(self, find: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """Return on every rank what the first rank finds: others may not see its files yet."""
-        ranks = self.collective
-        text = json.dumps(find()).encode() if ranks.rank == 0 else b""
-        length = np.array([len(text)], np.int64)
-        ranks.broadcast(length)
-        content = np.zeros(int(length[0]), np.uint8)
-        if ranks.rank == 0:
-            content[:] = np.frombuffer(text, np.uint8)
-        ranks.broadcast(content)
-        agreed: dict[str, Any] = json.loads(content.tobytes())
-        return agreed
 
 
 def find_progress(folder: RunFolder, config: RunConfig) -> dict[str, Any]:

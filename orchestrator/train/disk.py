@@ -43,7 +43,7 @@ def _full_message(path: Path, needed: int | None) -> str:
     need = "" if needed is None else f"{needed:,} bytes are needed, "
     return (
         f"{path}: the disk is full: {need}{free}. Files written before are untouched; "
-        "make room, or choose another run.dir, and resume"
+        "make room and repeat the command (train: with --resume if there is a checkpoint)"
     )
 
 

@@ -24,6 +24,7 @@ class ConsoleProgress:
         `plain_every_s` seconds and one for every evaluation.
     clock : monotonic time in seconds.
     plain_every_s : seconds between plain lines.
+    brief : show no more than the live or plain lines and notes, as of one run of many.
     """
 
     def __init__(
@@ -31,10 +32,12 @@ class ConsoleProgress:
         console: Console,
         clock: Callable[[], float] = time.monotonic,
         plain_every_s: float = _PLAIN_EVERY_S,
+        brief: bool = False,
     ) -> None:
         self._console = console
         self._clock = clock
         self._plain_every_s = plain_every_s
+        self._brief = brief
         self._last_line = clock()
         self._info: RunInfo | None = None
         self._live: Progress | None = None
@@ -44,14 +47,8 @@ class ConsoleProgress:
     def start(self, info: RunInfo, network: str) -> None:
         """Say what runs, and begin the live line."""
         self._info = info
-        ranks = "1 rank" if info.ranks == 1 else f"{info.ranks} ranks"
-        resumed = "" if info.resume_step is None else f", resumed after step {info.resume_step}"
-        self._console.print(
-            f"{network}: {info.parameters:,} parameters, {ranks}, {info.train_samples:,} training "
-            f"and {info.eval_samples:,} evaluation images, {info.total_steps:,} steps{resumed}",
-            highlight=False,
-            soft_wrap=True,
-        )
+        if not self._brief:
+            self._print_info(info, network)
         if self._console.is_terminal:
             self._live = Progress(
                 BarColumn(bar_width=20),
@@ -63,6 +60,16 @@ class ConsoleProgress:
                 "first step", total=info.total_steps, completed=info.resume_step or 0
             )
             self._live.start()
+
+    def _print_info(self, info: RunInfo, network: str) -> None:
+        ranks = "1 rank" if info.ranks == 1 else f"{info.ranks} ranks"
+        resumed = "" if info.resume_step is None else f", resumed after step {info.resume_step}"
+        self._console.print(
+            f"{network}: {info.parameters:,} parameters, {ranks}, {info.train_samples:,} training "
+            f"and {info.eval_samples:,} evaluation images, {info.total_steps:,} steps{resumed}",
+            highlight=False,
+            soft_wrap=True,
+        )
 
     def step(self, record: StepRecord) -> None:
         """Show a step."""
@@ -80,6 +87,8 @@ class ConsoleProgress:
 
     def evaluation(self, record: EvaluationRecord) -> None:
         """Show an evaluation; it stays on the screen."""
+        if self._brief:
+            return
         self._print(
             f"epoch {record.epoch + 1}: evaluated {record.samples:,} images: "
             f"top-1 {record.accuracy:.2%}, top-5 {record.top5_accuracy:.2%}, "
@@ -99,6 +108,8 @@ class ConsoleProgress:
     def finish(self, summary: RunSummary, folder: Path) -> None:
         """End the live line and print the summary."""
         self.stop()
+        if self._brief:
+            return
         self._console.print(summary_table(summary))
         # Outside the table, which would cut what people copy to the width of the screen.
         self._print(f"fingerprint: {summary.fingerprint}")

@@ -115,6 +115,7 @@ class FileRecorder:
     console : where the progress goes.
     resume : where a resumed run goes on; what the files hold of later steps is removed.
     clock : monotonic time in seconds.
+    brief : show only how far the run is, as of one run of many.
 
     Raises
     ------
@@ -129,6 +130,7 @@ class FileRecorder:
         console: Console,
         resume: ResumePoint | None = None,
         clock: Callable[[], float] = time.monotonic,
+        brief: bool = False,
     ) -> None:
         self._folder = folder
         self._config = config
@@ -139,7 +141,9 @@ class FileRecorder:
         self._metrics = MetricsFile(folder.metrics, resume)
         self._tensorboard = TensorBoardFile(folder.tensorboard, resume)
         self._timeline = Timeline()
-        self._progress = ConsoleProgress(console, clock)
+        self._saved: Path | None = None
+        self._brief = brief
+        self._progress = ConsoleProgress(console, clock, brief=brief)
 
     def run_start(self, info: RunInfo) -> None:
         """Begin all files."""
@@ -202,6 +206,7 @@ class FileRecorder:
         """Take the time since the last event as that of the checkpoint, not of the next step."""
         begin = self._mark_s
         details: dict[str, int | float | str] = {"step": step, "file": path.name}
+        self._saved = path
         self._span("checkpoint", begin, self._clock() - begin, details, "steps")
         self._mark()
 
@@ -220,6 +225,8 @@ class FileRecorder:
     def fail(self, step: int) -> None:
         """Complete what can be completed; an error here must not hide the one that ends the run."""
         self._progress.stop()
+        if self._saved is not None and not self._brief:
+            self._progress.note(f"saved: {self._saved}; the same command with --resume continues")
         with contextlib.suppress(RegattaError):
             self._mlperf.stop(False, step)
         with contextlib.suppress(RegattaError):

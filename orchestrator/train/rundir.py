@@ -1,5 +1,6 @@
 """The folder of a run: where its files are, and that no other run's files are in the way."""
 
+import re
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -56,7 +57,11 @@ class RunFolder:
     def holds_run(self) -> bool:
         """Tell whether a run has left files here."""
         files = (self.config, self.metrics, self.mlperf)
-        return any(file.exists() for file in files) or any(self.checkpoints.glob("*.safetensors"))
+        return any(file.exists() for file in files) or self.holds_checkpoint()
+
+    def holds_checkpoint(self) -> bool:
+        """Tell whether a run has left a checkpoint here."""
+        return any(self.checkpoints.glob("*.safetensors"))
 
 
 def choose_run_folder(config: RunConfig, default_name: str, root: Path = RUNS) -> RunFolder:
@@ -79,12 +84,34 @@ def choose_run_folder(config: RunConfig, default_name: str, root: Path = RUNS) -
         key, folder = "run.name", RunFolder(root / str(config.run.name))
     if folder.path.exists() and not folder.path.is_dir():
         raise ArgumentError(f"{key}: {folder.path} is a file; choose another {key}")
-    if folder.holds_run():
+    if folder.holds_checkpoint():
         raise ArgumentError(
             f"{key}: {folder.path} holds another run; choose another {key}, remove that folder, "
-            "or resume the run"
+            "or continue that run with --resume"
+        )
+    if folder.holds_run():
+        raise ArgumentError(
+            f"{key}: {folder.path} holds another run, which left no checkpoint; choose another "
+            f"{key}, or remove that folder"
         )
     return folder
+
+
+def latest_run_folder(config: RunConfig, default_name: str, root: Path = RUNS) -> RunFolder:
+    """Return the folder of the run to resume: the configured one, else the one last begun.
+
+    That is, of the folders `default_name`, `default_name`-2, ... the one whose configuration was
+    written last.
+    """
+    if config.run.dir is not None:
+        return RunFolder(Path(config.run.dir))
+    if config.run.name is not None:
+        return RunFolder(root / config.run.name)
+    name = re.compile(re.escape(default_name) + r"(-[0-9]+)?")
+    found = [RunFolder(path) for path in root.glob("*") if name.fullmatch(path.name)]
+    begun = [folder for folder in found if folder.config.exists()]
+    newest = max(begun, key=lambda folder: folder.config.stat().st_mtime_ns, default=None)
+    return newest or RunFolder(root / default_name)
 
 
 def prepare_run_folder(folder: RunFolder, config: RunConfig) -> None:

@@ -3,22 +3,28 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 from rich.console import Console
 
 from orchestrator.boards.base import Board, open_board
 from orchestrator.boards.draw_native import find_sum_words
-from orchestrator.collectives import Collective, StopSignal
+from orchestrator.collectives import Collective, StopSignal, from_first
 from orchestrator.config import RunConfig
 from orchestrator.data import decoder_version
+from orchestrator.errors import CheckpointError
 from orchestrator.model.graph import Graph
 from orchestrator.model.initialise import initial_masters
+from orchestrator.optim import plan_batches
 from orchestrator.train.checkpoint import check_network, load_checkpoint
 from orchestrator.train.info import RunSummary
 from orchestrator.train.keeper import CheckpointKeeper, NullKeeper, find_checkpoint
 from orchestrator.train.recorder import FileRecorder, NullRecorder, RunRecorder
 from orchestrator.train.resume import check_resume
-from orchestrator.train.rundir import RunFolder, choose_run_folder, prepare_run_folder
+from orchestrator.train.rundir import (
+    RunFolder,
+    choose_run_folder,
+    latest_run_folder,
+    prepare_run_folder,
+)
 from orchestrator.train.setup import Setup, prepare
 from orchestrator.train.state import TrainState
 from orchestrator.train.trainer import Keeper, Trainer
@@ -33,6 +39,7 @@ def run_training(
     resume: bool = False,
     allow_other_decoder: bool = False,
     console: Console | None = None,
+    brief: bool = False,
 ) -> tuple[RunSummary, RunFolder]:
     """Train as configured; every rank calls it. Return how it ended and where its files are.
 
@@ -44,6 +51,7 @@ def run_training(
     resume : continue from the newest checkpoint of the run folder.
     allow_other_decoder : resume although another image decoder made the checkpoint's pixels.
     console : where rank 0 shows progress; standard error by default.
+    brief : show no more of the run than a live line, as one of many.
 
     Raises
     ------
@@ -54,13 +62,17 @@ def run_training(
     """
     folder = _folder(config, name, collective, resume=resume)
     setup = prepare(config)
+    assert setup.train_data is not None
+    plan_batches(config.train, len(setup.train_data))
     resumed = _resumed(config, folder, setup, allow_other_decoder) if resume else None
     board = open_board(
         config.slice, setup.graph, setup.settings, config.train.threads, collective.allocate
     )
-    notices: list[str] = []
+    notices = idle_ranks(config, collective.size)
     _load(board, config, setup, resumed, notices.append)
-    recorder, keeper = _outputs(config, folder, setup.graph, collective, resumed, console)
+    recorder, keeper = _outputs(
+        config, folder, setup.graph, collective, resumed, console or Console(stderr=True), brief
+    )
     for notice in notices:
         recorder.note(notice)
     trainer = None
@@ -77,28 +89,20 @@ def run_training(
 
 def _folder(config: RunConfig, name: str, collective: Collective, *, resume: bool) -> RunFolder:
     """Return the run folder, chosen by rank 0 so that all agree."""
-    if resume:
-        return resume_folder(config, name)
-    chosen = str(choose_run_folder(config, name).path) if collective.rank == 0 else ""
-    text = np.zeros(4096, np.uint8)
-    encoded = chosen.encode()[: text.size]
-    text[: len(encoded)] = np.frombuffer(encoded, np.uint8)
-    collective.broadcast(text)
-    return RunFolder(Path(bytes(text).rstrip(b"\0").decode()))
-
-
-def resume_folder(config: RunConfig, name: str) -> RunFolder:
-    """Return the folder of the run that a configuration names."""
-    if config.run.dir is not None:
-        return RunFolder(Path(config.run.dir))
-    return RunFolder(Path("runs") / (config.run.name or name))
+    choose = latest_run_folder if resume else choose_run_folder
+    return RunFolder(Path(from_first(collective, lambda: str(choose(config, name).path))))
 
 
 def _resumed(
     config: RunConfig, folder: RunFolder, setup: Setup, allow_other_decoder: bool
 ) -> TrainState:
     """Load the newest checkpoint and check that it belongs to this training."""
-    path = find_checkpoint(folder.path)
+    try:
+        path = find_checkpoint(folder.path)
+    except CheckpointError as error:
+        raise CheckpointError(
+            f"nothing to resume: {error}; without --resume a new training starts"
+        ) from None
     state = load_checkpoint(path)
     check_resume(state, config, decoder_version(), allow_other_decoder=allow_other_decoder)
     check_network(path, state, setup.graph)
@@ -111,16 +115,35 @@ def _outputs(
     graph: Graph,
     collective: Collective,
     resumed: TrainState | None,
-    console: Console | None,
+    console: Console,
+    brief: bool,
 ) -> tuple[RunRecorder, Keeper]:
     """Return what writes down the run: files on rank 0, nothing elsewhere."""
-    if collective.rank != 0:
-        return NullRecorder(), NullKeeper()
-    prepare_run_folder(folder, config)
+    opened: list[tuple[RunRecorder, Keeper]] = [(NullRecorder(), NullKeeper())]
+
+    def open_files() -> None:
+        prepare_run_folder(folder, config)
+        keep, best = config.train.keep_checkpoints, config.train.keep_best
+        keeper = CheckpointKeeper(folder.checkpoints, graph, keep, best)
+        point = None if resumed is None else resumed.resume_point
+        opened[0] = FileRecorder(folder, config, console, point, brief=brief), keeper
+
+    from_first(collective, open_files)
+    return opened[0]
+
+
+def idle_ranks(config: RunConfig, ranks: int) -> list[str]:
+    """Return a warning where a step has fewer ghost batches than there are ranks."""
     train = config.train
-    keeper = CheckpointKeeper(folder.checkpoints, graph, train.keep_checkpoints, train.keep_best)
-    point = None if resumed is None else resumed.resume_point
-    return FileRecorder(folder, config, console or Console(stderr=True), point), keeper
+    batches = [train.global_batch, *(batch for _, batch in train.batch_schedule)]
+    ghosts = min(batches) // train.ghost_batch
+    if ghosts >= ranks:
+        return []
+    return [
+        f"warning: {ranks - ghosts} of {ranks} ranks have nothing to compute: a step of "
+        f"{min(batches)} images is {ghosts} ghost batches of {train.ghost_batch}; "
+        f"{ghosts} ranks are as fast"
+    ]
 
 
 def _load(
@@ -138,7 +161,10 @@ def _load(
     masters = initial_masters(setup.graph, config.train.seed, find_sum_words())
     running = None
     if config.model.weights is not None:
-        loaded = load_weights(Path(config.model.weights), setup.graph, notice)
+        try:
+            loaded = load_weights(Path(config.model.weights), setup.graph, notice)
+        except CheckpointError as error:
+            raise CheckpointError(f"model.weights: {error}") from None
         masters |= loaded.masters
         running = loaded.running
     board.load(masters, running=running)

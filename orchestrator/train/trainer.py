@@ -113,6 +113,7 @@ class Trainer:
             schedule = ScheduleState.from_dict(resumed.schedule)
             self.progress = Progress(resumed.step, schedule, resumed.evaluated)
             self.second_moments.update(resumed.extra)
+        self.saved = None if resumed is None else resumed.step
         self.images = 0
         self.last: EvaluationRecord | None = None
         self.best: EvaluationRecord | None = None
@@ -272,7 +273,7 @@ class Trainer:
         """Do one step: this rank's ghost batches, the exchange, the update, the record."""
         step = self.progress.step
         mine = self._share(position)
-        self.collective.stage = f"step {step + 1}"
+        self._tell_stage(f"step {step + 1}")
         self.board.begin_step()
         totals = StepTotals()
         for _ in range(mine.start, mine.stop):
@@ -316,7 +317,7 @@ class Trainer:
     def _evaluate(self, epoch: int) -> EvaluationCounts | None:
         """Evaluate and record; None if asked to stop."""
         step = self.progress.step
-        self.collective.stage = f"evaluation after step {step}"
+        self._tell_stage(f"evaluation after step {step}")
         self.recorder.evaluation_start(epoch, step)
         begin = self.clock()
         counts = evaluate(
@@ -356,7 +357,13 @@ class Trainer:
         )
 
     def _save(self, correct: int | None = None) -> None:
-        self.collective.stage = f"checkpoint after step {self.progress.step}"
+        self._tell_stage(f"checkpoint after step {self.progress.step}")
         path = self.keeper.save(self.state(), correct)
+        self.saved = self.progress.step
         if path is not None:
             self.recorder.checkpoint(path, self.progress.step)
+
+    def _tell_stage(self, stage: str) -> None:
+        """Say in messages about missing ranks what is going on, and what is safe."""
+        saved = "nothing" if self.saved is None else f"step {self.saved}"
+        self.collective.stage = f"{stage}; saved: {saved}"
