@@ -16,6 +16,7 @@ from orchestrator.dfp import (
     extend_history,
     frozen_bits,
 )
+from orchestrator.errors import CheckpointError
 
 NONE = -(2**30)
 """Stands for "no bit length" in the vector that ranks reduce by maximum."""
@@ -72,6 +73,18 @@ class Histories:
         return not any(self.entries.values())
 
     def load(self, entries: Mapping[str, list[int | None]]) -> None:
-        """Replace all histories, as read from a checkpoint."""
-        self.entries = {key: list(entries[key]) for key in self.keys}
+        """Replace all histories, as read from a checkpoint; none at all leaves them empty.
+
+        Raises
+        ------
+        CheckpointError
+            If there are some, but not one for each of the keys.
+        """
+        odd = sorted(set(entries) ^ set(self.keys))
+        if entries and odd:
+            raise CheckpointError(
+                f"the checkpoint's histories of exponents are not those of the network: {odd[0]} "
+                "is in only one of the two; use it with the version and network that wrote it"
+            )
+        self.entries = {key: list(entries.get(key, ())) for key in self.keys}
         self.discard_step()

@@ -77,7 +77,7 @@ class Replica:
 
     def calibrate(self, batch: GhostBatch) -> None:
         """Run one ghost batch with empty histories and no update; its bit lengths come first."""
-        self.histories.load({key: [] for key in self.histories.keys})
+        self.histories.load({})
         self.begin_step()
         self.ghost_batch(batch)
         self.histories.close_step()
@@ -90,7 +90,7 @@ class Replica:
 
         For weights without histories: with them, an image's logits depend on the image alone.
         """
-        self.histories.load({key: [] for key in self.histories.keys})
+        self.histories.load({})
         state = self._pass(len(images), None)
         try:
             Forward(state, self.running, calibrating=True).run(self._input(images))

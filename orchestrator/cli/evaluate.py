@@ -68,18 +68,13 @@ def load_histories(board: Board, path: Path, state: TrainState, loader: Loader, 
     CheckpointError
         The checkpoint's exponents are not those of its network.
     """
-    if not any(state.histories.values()):
-        first = np.arange(min(batch, len(loader)))
-        for part in loader.ghost_batches([GhostRequest(0, first, 0)]):
+    try:
+        board.histories.load(state.histories)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from None
+    if board.histories.is_empty():
+        for part in loader.ghost_batches([GhostRequest(0, np.arange(min(batch, len(loader))), 0)]):
             board.calibrate_evaluation(part.images[part.own])
-        return
-    odd = sorted(set(state.histories) ^ set(board.histories.keys))
-    if odd:
-        raise CheckpointError(
-            f"{path}: its histories are not those of {state.network} in this version "
-            f"({odd[0]} is in one of the two only); evaluate it with the version that wrote it"
-        )
-    board.histories.load(state.histories)
 
 
 def values(

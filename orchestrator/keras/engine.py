@@ -17,7 +17,7 @@ from orchestrator.config import (
     numeric_differences,
 )
 from orchestrator.data import decoder_version
-from orchestrator.errors import ArgumentError, CheckpointError, ConfigError
+from orchestrator.errors import ArgumentError, ConfigError
 from orchestrator.keras.settings import Compiled, Fit, in_arguments, run_config
 from orchestrator.model.graph import Graph
 from orchestrator.model.initialise import initial_masters
@@ -177,11 +177,8 @@ class Engine:
     def _fill(self, board: Board) -> None:
         """Load the state into a board, and let its arrays be the state's."""
         state = self.state
-        histories = state.histories or {key: [] for key in board.histories.keys}
-        if set(histories) != set(board.histories.keys):
-            raise CheckpointError("the checkpoint's histories belong to another network")
         board.load(state.masters, state.momentum, state.running)
-        board.histories.load(histories)
+        board.histories.load(state.histories)
         self.state = dataclasses.replace(
             state,
             masters=board.masters.views,

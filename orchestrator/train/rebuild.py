@@ -3,7 +3,7 @@
 from orchestrator.config import RunConfig, parse_config
 from orchestrator.errors import CheckpointError, ConfigError
 from orchestrator.model.graph import Graph
-from orchestrator.model.zoo import build_network
+from orchestrator.model.zoo import NETWORKS, build_network
 from orchestrator.train.state import TrainState
 
 
@@ -32,6 +32,11 @@ def rebuild_network(state: TrainState) -> Graph:
         If this version cannot read its configuration, or its weights are not that network's.
     """
     config = rebuild_config(state)
+    if config.model.name not in NETWORKS:
+        raise CheckpointError(
+            f"the checkpoint's network {config.model.name!r} was built in Python; only there its "
+            f"weights can be used (Model.load). Known here are {', '.join(NETWORKS)}"
+        )
     if config.model.classes is not None:
         return build_network(config.model, config.model.classes)
     # The name of the last layer does not depend on the number of classes.
