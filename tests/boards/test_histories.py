@@ -1,6 +1,9 @@
 """Histories: margins, lengths, and what an all-zero step means."""
 
+import pytest
+
 from orchestrator.boards.histories import NONE, Histories
+from orchestrator.errors import CheckpointError
 
 
 def closed(histories: Histories, *bits: int | None) -> Histories:
@@ -47,3 +50,14 @@ def test_ranks_reduce_the_current_step_by_maximum() -> None:
 def test_frozen_exponents_leave_a_bit_above_the_largest() -> None:
     assert closed(Histories(["y:conv"]), 4, 7, None).frozen("y:conv") == 8
     assert Histories(["a:conv"]).frozen("a:conv") == 0
+
+
+def test_only_histories_of_the_same_network_are_loaded() -> None:
+    histories = Histories(["y:conv", "a:conv"])
+    histories.load({"y:conv": [3, None], "a:conv": [2]})
+    assert histories.entries == {"y:conv": [3, None], "a:conv": [2]}
+    with pytest.raises(CheckpointError, match="not those of the network: a:conv is in only one"):
+        histories.load({"y:conv": [3]})
+    assert histories.entries == {"y:conv": [3, None], "a:conv": [2]}
+    histories.load({})
+    assert histories.is_empty() and histories.keys == ("a:conv", "y:conv")

@@ -7,7 +7,10 @@ import subprocess
 import time
 from pathlib import Path
 
+from orchestrator.collectives import SingleCollective
+from orchestrator.config import load_config
 from orchestrator.train.checkpoint import load_checkpoint
+from orchestrator.train.session import run_training
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ROOT / "configs" / "digits_quickstart.yaml"
@@ -32,10 +35,19 @@ def processes_with(word):
     return found
 
 
+def finish(folder, *, resume):
+    """Train to the same end on one rank, in this process."""
+    config = load_config(CONFIG, [f"run.dir={folder}", "train.max_steps=60"])
+    summary, _ = run_training(config, SingleCollective(), name="", resume=resume, brief=True)
+    return summary.fingerprint
+
+
 def test_ctrl_c_saves_the_last_step(launch_environment, tmp_path):
+    """Resumed by one rank, it ends with the bits of a training that nobody stopped."""
     folder = tmp_path / "run"
     setting = f"run.dir={folder}"
-    command = [ROOT / "launch" / "mpirun.sh", "2", "train", CONFIG, "--set", setting]
+    settings = ["--set", setting, "--set", "train.max_steps=60"]
+    command = [ROOT / "launch" / "mpirun.sh", "2", "train", CONFIG, *settings]
     with subprocess.Popen(
         command,
         env=launch_environment(),
@@ -57,3 +69,4 @@ def test_ctrl_c_saves_the_last_step(launch_environment, tmp_path):
     assert f"interrupted after step {step}" in output
     time.sleep(1)
     assert processes_with(setting) == []
+    assert finish(folder, resume=True) == finish(tmp_path / "whole", resume=False)

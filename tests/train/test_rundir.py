@@ -1,11 +1,17 @@
 import dataclasses
+import os
 from pathlib import Path
 
 import pytest
 
 from orchestrator.config import RunConfig, load_config
 from orchestrator.errors import ArgumentError, RunError
-from orchestrator.train.rundir import RunFolder, choose_run_folder, prepare_run_folder
+from orchestrator.train.rundir import (
+    RunFolder,
+    choose_run_folder,
+    latest_run_folder,
+    prepare_run_folder,
+)
 
 
 def with_run(config: RunConfig, **run: str) -> RunConfig:
@@ -50,3 +56,16 @@ def test_a_file_is_refused(tmp_path: Path, config: RunConfig) -> None:
         choose_run_folder(with_run(config, dir=str(tmp_path / "f")), "x")
     with pytest.raises(RunError, match="cannot be written"):
         prepare_run_folder(RunFolder(tmp_path / "f" / "below"), config)
+
+
+def test_the_run_begun_last_is_resumed(tmp_path: Path, config: RunConfig) -> None:
+    assert latest_run_folder(config, "digits", tmp_path).path == tmp_path / "digits"
+    for time_s, name in enumerate(("digits-3", "digits-2", "digits-10", "digits", "digits-b")):
+        prepare_run_folder(RunFolder(tmp_path / name), config)
+        os.utime(tmp_path / name / "config.yaml", (time_s, time_s))
+    os.utime(tmp_path / "digits-2" / "config.yaml", (9, 9))
+    (tmp_path / "digits-4").mkdir()
+    assert latest_run_folder(config, "digits", tmp_path).path == tmp_path / "digits-2"
+    named = with_run(config, name="mine")
+    assert latest_run_folder(named, "digits", tmp_path).path == tmp_path / "mine"
+    assert latest_run_folder(with_run(named, dir="there"), "digits").path == Path("there")
