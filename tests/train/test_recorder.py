@@ -201,6 +201,28 @@ def test_elsewhere_plain_lines_come_now_and_then(info: RunInfo) -> None:
     assert [line.split("step ")[1].split("/")[0] for line in lines] == ["5", "10", "15", "20"]
 
 
+def test_one_run_of_many_shows_only_how_far_it_is(
+    folder: RunFolder, config: RunConfig, info: RunInfo
+) -> None:
+    clock, screen = Clock(), io.StringIO()
+    tell(FileRecorder(folder, config, Console(file=screen), clock=clock, brief=True), clock, info)
+    lines = screen.getvalue().splitlines()
+    assert "a notice [with brackets]" in lines
+    assert [line for line in lines if not line.startswith(("epoch 1/", "a notice"))] == []
+
+
+def test_a_failed_run_says_what_is_saved(
+    folder: RunFolder, config: RunConfig, info: RunInfo
+) -> None:
+    screen = io.StringIO()
+    recorder = FileRecorder(folder, config, Console(file=screen, width=200))
+    recorder.run_start(info)
+    recorder.checkpoint(Path("c") / "step-00000003.safetensors", 3)
+    recorder.fail(4)
+    end = "saved: c/step-00000003.safetensors; the same command with --resume continues"
+    assert screen.getvalue().splitlines()[-1] == end
+
+
 def test_durations() -> None:
     assert [duration(s) for s in (0, 59.4, 59.6, 3599.4, 3600, 7384)] == [
         "0 s",
