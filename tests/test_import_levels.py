@@ -46,7 +46,7 @@ ONLY_IN = {
     "mpi4py": ("collectives", "bench"),
     "onnx": ("model.onnx_export",),
     "pickle": (),
-    "signal": ("collectives.signals",),
+    "signal": ("cli", "collectives.signals"),
     "simplejpeg": ("data.decode", "bench"),
     "sklearn": ("data.digits",),
     "socket": ("train.tensorboard",),
