@@ -38,6 +38,24 @@ struct bk__windows {
     int64_t y0, x0, step;
 };
 
+/* The windows of a convolution over its input x, one for each output position. */
+static inline struct bk__windows bk__windows_of(const struct bk_conv *conv, const int16_t *x)
+{
+    return (struct bk__windows){
+        .source = x,
+        .height = conv->h,
+        .width = conv->w,
+        .channels = conv->c,
+        .kh = conv->r,
+        .kw = conv->s,
+        .rows = conv->p,
+        .columns = conv->q,
+        .y0 = -conv->pad,
+        .x0 = -conv->pad,
+        .step = conv->stride,
+    };
+}
+
 /* Elements of a window. */
 int64_t bk__window_depth(const struct bk__windows *windows);
 

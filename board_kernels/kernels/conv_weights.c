@@ -173,19 +173,7 @@ static void tap_pointers(const struct gradient *g, int64_t r, int64_t s, const i
 static void gather_windows(const struct gradient *g, int16_t *buffer, const int16_t **at)
 {
     const struct bk_conv *conv = g->conv;
-    const struct bk__windows windows = {
-        .source = g->x,
-        .height = conv->h,
-        .width = conv->w,
-        .channels = conv->c,
-        .kh = conv->r,
-        .kw = conv->s,
-        .rows = conv->p,
-        .columns = conv->q,
-        .y0 = -conv->pad,
-        .x0 = -conv->pad,
-        .step = conv->stride,
-    };
+    const struct bk__windows windows = bk__windows_of(conv, g->x);
 
     bk__window_rows(&windows, g->first, g->count, g->tap_channels, buffer, at);
 }

@@ -5,7 +5,7 @@ from typing import Any
 
 from orchestrator.collectives.planner import share
 from orchestrator.config import RunConfig
-from orchestrator.model.lower import ApplyOp, ConvOp, Lowered, PoolOp, lower
+from orchestrator.model.lower import Lowered, PoolOp, lower
 from orchestrator.optim import plan_batches
 from orchestrator.train.setup import prepare
 
@@ -67,12 +67,7 @@ def activation_bytes(plan: Lowered) -> int:
         h, w, c = plan.shapes[op.output]
         elements = h * w * c
         sizes.append(2 * elements)
-        if isinstance(op, ConvOp | ApplyOp):
-            total += 2 * elements
-        elif isinstance(op, PoolOp):
-            total += 3 * elements
-        else:
-            total += 2 * elements
+        total += (3 if isinstance(op, PoolOp) else 2) * elements
     h, w, c = plan.shapes[plan.input]
     return total + 2 * h * w * c + sum(sorted(sizes)[-3:])
 
