@@ -79,13 +79,15 @@ class GhostBatchNorm(nn.Module):
             return functional.batch_norm(
                 x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.epsilon
             )
-        with torch.no_grad():
-            axes = [axis for axis in range(x.dim()) if axis != 1]
-            self._means.append(x.mean(axes))
-            self._variances.append(x.var(axes, correction=0))
-        return functional.batch_norm(
-            x, None, None, self.weight, self.bias, training=True, eps=self.epsilon
+        # With momentum 1 PyTorch leaves this call's mean and unbiased variance in the buffers.
+        mean, variance = torch.zeros_like(self.running_mean), torch.zeros_like(self.running_var)
+        y = functional.batch_norm(
+            x, mean, variance, self.weight, self.bias, training=True, momentum=1.0, eps=self.epsilon
         )
+        values = x.numel() // x.shape[1]
+        self._means.append(mean)
+        self._variances.append(variance * ((values - 1) / values))
+        return y
 
     def finish_step(self) -> None:
         """Update the running statistics from the calls since the last step, if there were any."""
