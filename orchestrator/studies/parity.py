@@ -20,7 +20,7 @@ from rich.console import Console
 from torch.nn import functional
 
 from orchestrator.collectives import SingleCollective
-from orchestrator.config import RunConfig, dump_config, load_config
+from orchestrator.config import RunConfig, RunSection, dump_config, load_config
 from orchestrator.data import GhostRequest, Loader
 from orchestrator.errors import ArgumentError, RegattaError
 from orchestrator.model.initialise import initial_masters
@@ -216,10 +216,16 @@ def run(config: RunConfig, seeds: Sequence[int], arms: Sequence[str], output: Pa
                 "arm": arm,
                 **result,
                 "torch": torch.__version__,
-                "config": dump_config(seeded),
+                "config": dump_config(_without_places(seeded)),
             }
             replace_text(folder / "result.json", json.dumps(record, indent=2) + "\n")
             Console().print(f"{name}: {result['top1']} of {result['samples']} right")
+
+
+def _without_places(config: RunConfig) -> RunConfig:
+    """Return the configuration without this machine's folders, which say nothing of a result."""
+    path = None if config.data.path is None else Path(config.data.path).name
+    return replace(config, data=replace(config.data, path=path), run=RunSection())
 
 
 def main(
