@@ -2,14 +2,15 @@
 
 The same C sources are compiled once for each kernel set, with the set's flags, into a shared
 library of its own in orchestrator/boards/. A file named <name>_<family>.c takes the place of
-<name>.c in the sets that draw on this family.
+<name>.c in the sets that draw on this family. The sets are those of the machine that the compiler
+compiles for: CC may name a cross compiler.
 """
 
 import os
-import platform
 import shlex
 import shutil
 import subprocess
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,26 +19,37 @@ from setuptools.command.build_ext import build_ext
 from setuptools.errors import CompileError
 
 SOURCES = Path("board_kernels")
-FAMILIES = ("avx2", "avx512", "avx512vnni")
 FLAGS = ["-std=c11", "-O3", "-Wall", "-Wextra", "-pedantic", "-fPIC", "-shared", "-pthread"]
 
 
 @dataclass(frozen=True)
 class KernelSet:
-    """A library: its compiler flags, and the families of tuned files it draws on, best first."""
+    """A library: its machine (None: any), compiler flags and families of tuned files, best first.
+
+    `instruction` is one that the set's assembly uses and that old assemblers do not know.
+    """
 
     name: str
+    machine: str | None = None
     flags: tuple[str, ...] = ()
     families: tuple[str, ...] = ()
+    instruction: str = ""
 
 
-PORTABLE = KernelSet("portable")
+V3 = ("-march=x86-64-v3",)
 V4 = ("-march=x86-64-v4", "-mprefer-vector-width=512")
-X86_64 = (
-    KernelSet("avx2", ("-march=x86-64-v3",), ("avx2",)),
-    KernelSet("avx512", V4, ("avx512", "avx2")),
-    KernelSet("avx512vnni", (*V4, "-mavx512vnni"), ("avx512vnni", "avx512", "avx2")),
+SETS = (
+    KernelSet("portable"),
+    KernelSet("neon", "aarch64", (), ("neon",)),
+    KernelSet("avx2", "x86_64", V3, ("avx2",)),
+    KernelSet(
+        *("avxvnni", "x86_64", (*V3, "-mavxvnni"), ("avxvnni", "avx2")),
+        instruction="{vex} vpdpwssd %ymm0, %ymm0, %ymm0",
+    ),
+    KernelSet("avx512", "x86_64", V4, ("avx512", "avx2")),
+    KernelSet("avx512vnni", "x86_64", (*V4, "-mavx512vnni"), ("avx512vnni", "avx512", "avx2")),
 )
+FAMILIES = {family for kernel_set in SETS for family in kernel_set.families}
 
 
 def sources_of(kernel_set: KernelSet) -> list[str]:
@@ -53,10 +65,15 @@ def sources_of(kernel_set: KernelSet) -> list[str]:
     return [str(p) for p in chosen]
 
 
+def library_name(kernel_set: KernelSet) -> str:
+    """Return the library's place in the package, as a module's name."""
+    return f"orchestrator.boards._kernels_{kernel_set.name}"
+
+
 def extension_of(kernel_set: KernelSet) -> Extension:
     """Return the library of a set as setuptools sees it."""
     return Extension(
-        f"orchestrator.boards._kernels_{kernel_set.name}",
+        library_name(kernel_set),
         sources=sources_of(kernel_set),
         depends=[str(p) for p in sorted(SOURCES.glob("*/*.h"))],
         include_dirs=[str(SOURCES / "include")],
@@ -68,13 +85,18 @@ class BuildKernels(build_ext):
     """Calls the C compiler directly: a kernel library is no Python extension module."""
 
     def run(self) -> None:
-        """Leave out the sets whose flags this compiler does not know, then build."""
+        """Choose the sets that this compiler can build, then build."""
         self.compiler_command = find_compiler()
-        self.extensions = [
-            extension
-            for extension in self.extensions
-            if accepts(self.compiler_command, extension.extra_compile_args)
-        ]
+        machine = target_machine(self.compiler_command)
+        sets = [s for s in SETS if s.machine in (None, machine)]
+        left_out = [s.name for s in sets if s.machine and not accepts(self.compiler_command, s)]
+        for name in left_out:
+            self.warn(
+                f"leaving out the {name} kernels: {self.compiler_command[0]} or its assembler "
+                "is too old for them"
+            )
+        wanted = {library_name(s) for s in sets if s.name not in left_out}
+        self.extensions = [e for e in self.extensions if e.name in wanted]
         super().run()
 
     def get_ext_filename(self, fullname: str) -> str:
@@ -112,20 +134,26 @@ def find_compiler() -> list[str]:
     )
 
 
-def accepts(command: list[str], flags: list[str]) -> bool:
-    """Return whether the compiler builds for these flags."""
-    machine = [flag for flag in flags if flag.startswith("-m")]
-    result = subprocess.run(
-        [*command, *machine, "-x", "c", "-fsyntax-only", "-"],
-        input=b"int regatta;\n",
-        capture_output=True,
-        check=False,
-    )
-    return result.returncode == 0
+def target_machine(command: list[str]) -> str:
+    """Return the machine that the compiler compiles for, named as in `SETS` where it is there."""
+    result = subprocess.run([*command, "-dumpmachine"], capture_output=True, text=True, check=False)
+    machine = result.stdout.partition("-")[0].strip()
+    return {"amd64": "x86_64", "arm64": "aarch64"}.get(machine, machine)
 
 
-is_x86_64 = platform.machine().lower() in ("x86_64", "amd64")
+def accepts(command: list[str], kernel_set: KernelSet) -> bool:
+    """Return whether the compiler takes the set's flags and its assembler the instruction."""
+    with tempfile.TemporaryDirectory() as directory:
+        source = Path(directory) / "probe.c"
+        source.write_text(f'__asm__("{kernel_set.instruction}");\nint regatta;\n')
+        output = Path(directory) / "probe.o"
+        arguments = [*kernel_set.flags, "-c", str(source), "-o", str(output)]
+        return (
+            subprocess.run([*command, *arguments], capture_output=True, check=False).returncode == 0
+        )
+
+
 setup(
-    ext_modules=[extension_of(s) for s in (PORTABLE, *(X86_64 if is_x86_64 else ()))],
+    ext_modules=[extension_of(s) for s in SETS],
     cmdclass={"build_ext": BuildKernels},
 )

@@ -2,11 +2,18 @@
 #ifndef BK_PROCESSOR_H
 #define BK_PROCESSOR_H
 
-/* Kernel sets in rising order; each level's processors run all sets below it. */
-enum bk_level { BK_LEVEL_PORTABLE, BK_LEVEL_AVX2, BK_LEVEL_AVX512, BK_LEVEL_AVX512VNNI };
+/* The kernel sets; in orchestrator/boards/kernel_library.py each is KERNEL_SETS[value]. */
+enum bk_set {
+    BK_SET_PORTABLE,
+    BK_SET_NEON,
+    BK_SET_AVX2,
+    BK_SET_AVXVNNI,
+    BK_SET_AVX512,
+    BK_SET_AVX512VNNI
+};
 
-/* The highest level this processor and its operating system have. To be called in the portable
- * library, whose instructions run everywhere. */
-int bk_processor_level(void);
+/* The sets that this processor and its operating system run, set s as bit s. To be called in the
+ * portable library, whose instructions run everywhere. */
+unsigned bk_processor_sets(void);
 
 #endif

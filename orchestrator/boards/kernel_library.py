@@ -5,15 +5,16 @@ taken unless one is asked for. Contracts of the functions: ``board_kernels/inclu
 """
 
 import ctypes
-from ctypes import POINTER, Structure, c_int, c_int32, c_int64, c_size_t, c_uint32, c_uint64
+from ctypes import POINTER, Structure, c_int, c_int32, c_int64, c_size_t, c_uint, c_uint32, c_uint64
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
 from orchestrator.errors import ArgumentError, MissingToolError
 
-KERNEL_SETS: Final = ("portable", "avx2", "avx512", "avx512vnni")
-"""From the set every processor runs to the most demanding; the index is the processor's level."""
+KERNEL_SETS: Final = ("portable", "neon", "avx2", "avxvnni", "avx512", "avx512vnni")
+"""From the set every processor runs to the best of each family; the index is the set's bit in what
+the library says of the processor (``board_kernels/include/bk_processor.h``)."""
 
 _ARRAY = ctypes.c_void_p
 _TEAM = ctypes.c_void_p
@@ -70,7 +71,7 @@ _SCALAR = POINTER(Scalar)
 _MATRIX = (_ARRAY, c_int64, c_int64)
 
 _PROTOTYPES: Final[dict[str, tuple[Any, tuple[Any, ...]]]] = {
-    "bk_processor_level": (c_int, ()),
+    "bk_processor_sets": (c_uint, ()),
     "bk_team_open": (_TEAM, (c_int,)),
     "bk_team_close": (None, (_TEAM,)),
     "bk_conv_scratch_bytes": (c_size_t, (_CONV, c_int, c_int)),
@@ -156,7 +157,8 @@ def load_library(kernel_set: str) -> ctypes.CDLL:
     if not path.exists():
         raise MissingToolError(
             f"the {kernel_set} kernels were not built ({path} is missing): install the package "
-            "with pip, or run 'python setup.py build_ext --inplace' in the source tree"
+            "with pip, or run 'python setup.py build_ext --inplace' in the source tree, and look "
+            "whether the compiler is said to be too old for them"
         )
     library = ctypes.CDLL(str(path))
     for name, (result, arguments) in _PROTOTYPES.items():
@@ -164,6 +166,12 @@ def load_library(kernel_set: str) -> ctypes.CDLL:
         function.restype = result
         function.argtypes = arguments
     return library
+
+
+def _processor_sets() -> tuple[str, ...]:
+    """Return the sets this processor runs, built or not, the best one last."""
+    bits = load_library("portable").bk_processor_sets()
+    return tuple(name for i, name in enumerate(KERNEL_SETS) if bits >> i & 1)
 
 
 def available_sets() -> tuple[str, ...]:
@@ -174,8 +182,7 @@ def available_sets() -> tuple[str, ...]:
     MissingToolError
         Not even the portable set was built.
     """
-    level = load_library("portable").bk_processor_level()
-    return tuple(name for name in KERNEL_SETS[: level + 1] if library_path(name).exists())
+    return tuple(name for name in _processor_sets() if library_path(name).exists())
 
 
 def choose_set(wanted: str | None) -> str:
@@ -193,9 +200,7 @@ def choose_set(wanted: str | None) -> str:
         return available[-1]
     if wanted in available:
         return wanted
-    level = load_library("portable").bk_processor_level()
-    if wanted in KERNEL_SETS[: level + 1]:
+    if wanted in _processor_sets():
         load_library(wanted)
-    raise ArgumentError(
-        f"kernel set {wanted!r} cannot be used: this machine has {', '.join(available)}"
-    )
+    cause = "is not for this processor" if wanted in KERNEL_SETS else "does not exist"
+    raise ArgumentError(f"kernel set {wanted!r} {cause}: this machine has {', '.join(available)}")

@@ -51,7 +51,7 @@ def open_kernels(threads: int = 1, kernel_set: str | None = None) -> "NativeKern
     Parameters
     ----------
     threads : how many threads a call may use, the caller included; results do not depend on it.
-    kernel_set : portable, avx2, avx512 or avx512vnni; None takes what the environment variable
+    kernel_set : one of `kernel_library.KERNEL_SETS`; None takes what the environment variable
         REGATTA_KERNELS names, or else the best set this processor runs.
 
     Raises

@@ -23,7 +23,7 @@ KernelSet = Annotated[
     typer.Option(
         "--set",
         metavar="SET",
-        help="Kernel set: portable, avx2, avx512, avx512vnni; the best one by default.",
+        help="Kernel set: portable, neon, avx2, avxvnni, avx512, avx512vnni; by default the best.",
     ),
 ]
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -245,9 +246,11 @@ def test_exported_weights_start_a_training_with_other_classes(regatta, finished)
 
 
 def test_missing_parts_are_named(regatta, monkeypatch, tmp_path):
-    monkeypatch.setenv("REGATTA_KERNELS", "nonsense")
-    message = regatta("train", "tiny.yaml").refused()
-    assert message.startswith("REGATTA_KERNELS: kernel set 'nonsense' cannot be used: this machine")
+    foreign = "avx2" if platform.machine() == "aarch64" else "neon"
+    for name, cause in (("nonsense", "does not exist"), (foreign, "is not for this processor")):
+        monkeypatch.setenv("REGATTA_KERNELS", name)
+        message = regatta("train", "tiny.yaml").refused()
+        assert message.startswith(f"REGATTA_KERNELS: kernel set '{name}' {cause}: this machine has")
     monkeypatch.delenv("REGATTA_KERNELS")
     monkeypatch.setattr(kernel_library, "library_path", lambda name: tmp_path / f"{name}.so")
     kernel_library.load_library.cache_clear()

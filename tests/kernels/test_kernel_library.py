@@ -1,8 +1,11 @@
 """Building, choosing and calling the kernel sets; what callers may get wrong."""
 
+import os
 import platform
+import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,24 +19,53 @@ from orchestrator.model.ops_loss import exponential_table, logarithm_table
 from orchestrator.model.shapes import ConvShape
 
 C_ROOT = Path(__file__).parents[2] / "board_kernels"
+V3, V4 = ["-march=x86-64-v3"], ["-march=x86-64-v4"]
 TUNED = {
-    "avx2": ["-march=x86-64-v3"],
-    "avx512": ["-march=x86-64-v4"],
-    "avx512vnni": ["-march=x86-64-v4", "-mavx512vnni"],
+    "neon": ("aarch64", []),
+    "avx2": ("x86_64", V3),
+    "avxvnni": ("x86_64", [*V3, "-mavxvnni"]),
+    "avx512": ("x86_64", V4),
+    "avx512vnni": ("x86_64", [*V4, "-mavx512vnni"]),
 }
 
 
 @pytest.mark.parametrize("source", sorted(C_ROOT.glob("*/*.c")), ids=lambda p: p.name)
 def test_sources_are_clean_c11(source: Path, tmp_path: Path) -> None:
-    compiler = shutil.which("cc")
+    here = platform.machine()
+    machine, flags = TUNED.get(source.stem.rpartition("_")[2], (here, []))
+    compiler = shutil.which("cc" if machine == here else f"{machine}-linux-gnu-gcc")
     if compiler is None:
-        pytest.skip("no C compiler: install gcc")
-    machine = TUNED.get(source.stem.rpartition("_")[2], [])
-    if machine and platform.machine() != "x86_64":
-        pytest.skip(f"{source.name} is for x86-64")
-    strict = ["-std=c11", "-Wall", "-Wextra", "-Werror", "-pedantic", "-O1", *machine]
+        pytest.skip(f"no C compiler for {machine}: install gcc or gcc-{machine}-linux-gnu")
+    strict = ["-std=c11", "-Wall", "-Wextra", "-Werror", "-pedantic", "-O1", *flags]
     command = [compiler, *strict, f"-I{C_ROOT / 'include'}", "-c", str(source)]
     subprocess.run([*command, "-o", str(tmp_path / "object.o")], check=True)
+
+
+OLD_COMPILER = """#!/bin/sh
+case " $* " in
+*" -dumpmachine "*) echo x86_64-linux-gnu; exit ;;
+*" -mavxvnni "*) echo "unrecognized option '-mavxvnni'" >&2; exit 1 ;;
+esac
+while [ "$1" != -o ]; do shift; done
+: >"$2"
+"""
+
+
+def test_a_compiler_that_is_too_old_for_a_set_leaves_it_out(tmp_path: Path) -> None:
+    compiler = tmp_path / "old-cc"
+    compiler.write_text(OLD_COMPILER)
+    compiler.chmod(0o755)
+    result = subprocess.run(
+        [sys.executable, "setup.py", "build_ext", "--build-lib", tmp_path / "built"],
+        cwd=C_ROOT.parent, env={**os.environ, "CC": str(compiler)},
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert f"leaving out the avxvnni kernels: {compiler} or its assembler is too old" in (
+        result.stdout + result.stderr
+    )
+    names = {p.stem.removeprefix("_kernels_") for p in tmp_path.glob("built/*/*/*.so")}
+    assert names == {"portable", "avx2", "avx512", "avx512vnni"}
 
 
 def test_the_best_set_is_taken_unless_one_is_named(
@@ -46,10 +78,39 @@ def test_the_best_set_is_taken_unless_one_is_named(
 
 
 @pytest.mark.usefixtures("kernels")
-def test_an_unknown_set_is_refused_with_those_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(KERNELS_VARIABLE, "neon")
-    with pytest.raises(ArgumentError, match="'neon' cannot be used: this machine has portable"):
+def test_sets_that_cannot_be_used_are_refused_with_those_there_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(KERNELS_VARIABLE, "mmx")
+    with pytest.raises(ArgumentError, match="'mmx' does not exist: this machine has portable"):
         open_kernels()
+    foreign = "avx2" if platform.machine() == "aarch64" else "neon"
+    monkeypatch.setenv(KERNELS_VARIABLE, foreign)
+    with pytest.raises(ArgumentError, match=f"'{foreign}' is not for this processor: this machine"):
+        open_kernels()
+
+
+def test_sets_are_numbered_as_in_c() -> None:
+    header = (C_ROOT / "include" / "bk_processor.h").read_text()
+    assert tuple(re.findall(r"BK_SET_(\w+)", header)) == tuple(n.upper() for n in KERNEL_SETS)
+
+
+@pytest.mark.skipif(not Path("/proc/cpuinfo").exists(), reason="no /proc/cpuinfo to compare with")
+@pytest.mark.usefixtures("kernels")
+def test_sets_are_those_that_the_operating_system_sees() -> None:
+    flags = set(Path("/proc/cpuinfo").read_text().split())
+    v3 = {"avx2", "fma", "bmi1", "bmi2"}
+    v4 = v3 | {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}
+    needs = {
+        "neon": {"asimd"},
+        "avx2": v3,
+        "avxvnni": {*v3, "avx_vnni"},
+        "avx512": v4,
+        "avx512vnni": {*v4, "avx512_vnni"},
+    }
+    for name, needed in needs.items():
+        if kernel_library.library_path(name).exists():
+            assert (name in available_sets()) == (needed <= flags), name
 
 
 def test_kernels_that_were_not_built_say_how_to_build_them(
