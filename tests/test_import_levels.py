@@ -28,6 +28,7 @@ LEVELS = {
     "boards": 3,
     "collectives": 3,
     "data": 3,
+    "virtual": 3,
     "train": 4,
     "keras": 5,
     "studies": 5,
@@ -39,7 +40,7 @@ LEVELS = {
 ONLY_IN = {
     "PIL": ("bench",),
     "asyncio": (),
-    "ctypes": ("boards", "data.resize_native", "bench"),
+    "ctypes": ("boards", "data.resize_native", "virtual", "bench"),
     "horovod": ("collectives.horovod_package",),
     "matplotlib": ("studies",),
     "mmap": ("collectives.node",),
@@ -50,7 +51,7 @@ ONLY_IN = {
     "simplejpeg": ("data.decode", "bench"),
     "sklearn": ("data.digits",),
     "socket": ("train.tensorboard",),
-    "subprocess": ("cli.doctor", "bench"),
+    "subprocess": ("cli.doctor", "virtual.image", "bench"),
     "tensorboard": ("train.tensorboard",),
     "torch": ("collectives.horovod", "studies", "bench"),
     "typer": ("cli", "studies"),
@@ -58,7 +59,7 @@ ONLY_IN = {
 }
 """Packages, and the parts or modules that may import them."""
 
-ENVIRONMENT = ("collectives", "boards.kernels_native")
+ENVIRONMENT = ("collectives", "boards.kernels_native", "virtual.image")
 """Who may read the process's environment."""
 
 PURE_LEVEL = 2

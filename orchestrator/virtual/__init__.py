@@ -1,0 +1,1 @@
+"""Virtual boards: the ARM968 image, and emulated cores that run it."""
