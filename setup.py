@@ -75,7 +75,7 @@ def extension_of(kernel_set: KernelSet) -> Extension:
     return Extension(
         library_name(kernel_set),
         sources=sources_of(kernel_set),
-        depends=[str(p) for p in sorted(SOURCES.glob("*/*.h"))],
+        depends=[str(p) for d in ("include", "kernels") for p in sorted(SOURCES.glob(f"{d}/*.h"))],
         include_dirs=[str(SOURCES / "include")],
         extra_compile_args=[*FLAGS, *kernel_set.flags],
     )
