@@ -16,6 +16,7 @@ LEVELS = {
     "errors": 0,
     "config": 1,
     "dfp": 1,
+    "machine": 1,
     "philox": 1,
     "model": 2,
     "optim": 2,
