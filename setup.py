@@ -81,6 +81,15 @@ def extension_of(kernel_set: KernelSet) -> Extension:
     )
 
 
+EMULATOR = Extension(
+    "orchestrator.virtual._emulator",
+    sources=[str(p) for p in sorted(SOURCES.glob("emulator/*.c"))],
+    depends=[str(p) for p in sorted(SOURCES.glob("emulator/*.h"))],
+    extra_compile_args=FLAGS,
+)
+"""The devices and the timing of an emulated core; Unicorn is not needed to build it."""
+
+
 class BuildKernels(build_ext):
     """Calls the C compiler directly: a kernel library is no Python extension module."""
 
@@ -95,7 +104,7 @@ class BuildKernels(build_ext):
                 f"leaving out the {name} kernels: {self.compiler_command[0]} or its assembler "
                 "is too old for them"
             )
-        wanted = {library_name(s) for s in sets if s.name not in left_out}
+        wanted = {library_name(s) for s in sets if s.name not in left_out} | {EMULATOR.name}
         self.extensions = [e for e in self.extensions if e.name in wanted]
         super().run()
 
@@ -154,6 +163,6 @@ def accepts(command: list[str], kernel_set: KernelSet) -> bool:
 
 
 setup(
-    ext_modules=[extension_of(s) for s in SETS],
+    ext_modules=[*map(extension_of, SETS), EMULATOR],
     cmdclass={"build_ext": BuildKernels},
 )

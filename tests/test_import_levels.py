@@ -44,7 +44,7 @@ ONLY_IN = {
     "ctypes": ("boards", "data.resize_native", "virtual", "bench"),
     "horovod": ("collectives.horovod_package",),
     "matplotlib": ("studies",),
-    "mmap": ("collectives.node",),
+    "mmap": ("collectives.node", "virtual.chip"),
     "mpi4py": ("collectives", "bench"),
     "onnx": ("model.onnx_export",),
     "pickle": (),
@@ -56,6 +56,7 @@ ONLY_IN = {
     "tensorboard": ("train.tensorboard",),
     "torch": ("collectives.horovod", "studies", "bench"),
     "typer": ("cli", "studies"),
+    "unicorn": ("virtual.emulator_library",),
     "yaml": ("config.load",),
 }
 """Packages, and the parts or modules that may import them."""

@@ -1,0 +1,124 @@
+"""What the cores of one emulated chip share: SDRAM, system RAM, router, system controller.
+
+Addresses, the VCPU blocks and the system variables are those of the chip and its system software
+(SpiNNaker 1 datasheet 2.02; spinnaker_tools ``spinnaker.h`` and ``sark.h``).
+"""
+
+import mmap
+import struct
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from orchestrator.errors import ArgumentError
+
+SDRAM_BASE: Final = 0x60000000
+SDRAM_BYTES: Final = 128 << 20
+SYSTEM_RAM_BASE: Final = 0xE5000000
+SYSTEM_RAM_BYTES: Final = 0x8000
+VCPU_BASE: Final = 0xE5007000
+VCPU_BYTES: Final = 128
+SYSTEM_VARIABLES: Final = 0xE5007F00
+CHIP_CORES: Final = 18
+CHIP_STATE_BYTES: Final = 0x24000
+"""Room for ``struct chip`` (``board_kernels/emulator/chip.h``)."""
+
+_ALIAS: Final = 0x10000000
+_PAGE: Final = 0x1000
+
+
+class ChipMemory:
+    """The shared memories of a chip, in pages that forked processes share too.
+
+    Parameters
+    ----------
+    sdram_bytes
+        Size of the SDRAM; a multiple of 4096, 4096 to 128 MiB. Pages take host memory only once
+        touched.
+    physical_cores
+        Physical number of each virtual core, 1 to 18 different ones of 0 to 17; virtual core 0 is
+        the monitor's.
+
+    Attributes
+    ----------
+    sdram
+        uint8 [sdram_bytes], the SDRAM from address 0x60000000.
+
+    Raises
+    ------
+    ArgumentError
+        A size or a core number outside its range.
+    """
+
+    def __init__(
+        self, sdram_bytes: int = SDRAM_BYTES, physical_cores: Sequence[int] = range(CHIP_CORES)
+    ):
+        if not 0 < sdram_bytes <= SDRAM_BYTES or sdram_bytes % _PAGE:
+            raise ArgumentError(
+                f"sdram_bytes is {sdram_bytes}: a multiple of {_PAGE}, at most {SDRAM_BYTES}"
+            )
+        cores = list(physical_cores)
+        if len(set(cores)) != len(cores) or not set(cores) <= set(range(CHIP_CORES)) or not cores:
+            raise ArgumentError(
+                f"physical_cores is {cores}: different numbers of 0 to {CHIP_CORES - 1}"
+            )
+        self.physical_cores = tuple(cores)
+        self.sdram = np.frombuffer(mmap.mmap(-1, sdram_bytes), dtype=np.uint8)
+        self.state = np.frombuffer(mmap.mmap(-1, CHIP_STATE_BYTES), dtype=np.uint8)
+        self._write_system_variables()
+
+    def memory(self, address: int, size: int) -> NDArray[np.uint8]:
+        """Return a view of ``size`` bytes of SDRAM or system RAM, at either of its addresses.
+
+        Raises
+        ------
+        ArgumentError
+            Not all of these bytes lie in one of the memories.
+        """
+        system_ram = self.state[:SYSTEM_RAM_BYTES]
+        for base, memory in ((SDRAM_BASE, self.sdram), (SYSTEM_RAM_BASE, system_ram)):
+            for start in (base, base + _ALIAS):
+                offset = address - start
+                if 0 <= offset and size >= 0 and offset + size <= memory.size:
+                    return memory[offset : offset + size]
+        raise ArgumentError(
+            f"{size} bytes at 0x{address:08x} are not in the chip's SDRAM "
+            f"(0x{SDRAM_BASE:08x}, {self.sdram.size} bytes) or system RAM "
+            f"(0x{SYSTEM_RAM_BASE:08x}, {SYSTEM_RAM_BYTES} bytes)"
+        )
+
+    def read(self, address: int, size: int) -> bytes:
+        """Return a copy of ``size`` bytes of SDRAM or system RAM."""
+        return self.memory(address, size).tobytes()
+
+    def write(self, address: int, data: bytes | bytearray | memoryview) -> None:
+        """Copy bytes into SDRAM or system RAM."""
+        self.memory(address, len(data))[:] = np.frombuffer(data, dtype=np.uint8)
+
+    def read_word(self, address: int) -> int:
+        """Return the little-endian 32-bit word at an address."""
+        return int.from_bytes(self.read(address, 4), "little")
+
+    def write_word(self, address: int, value: int) -> None:
+        """Store a 32-bit word, given signed or unsigned."""
+        self.write(address, (value & 0xFFFFFFFF).to_bytes(4, "little"))
+
+    def vcpu(self, virtual: int) -> int:
+        """Return the address of a virtual core's VCPU block."""
+        return VCPU_BASE + VCPU_BYTES * virtual
+
+    def _write_system_variables(self) -> None:
+        """Fill in what applications read of the system software's variables."""
+        virtual_of = [0xFF] * CHIP_CORES
+        for virtual, physical in enumerate(self.physical_cores):
+            virtual_of[physical] = virtual
+        physical_of = [*self.physical_cores, *[0xFF] * (CHIP_CORES - len(self.physical_cores))]
+        base = SYSTEM_VARIABLES
+        self.write(base + 0x24, struct.pack("<HH", 200, 130))  # cpu_clk, mem_clk, MHz
+        self.write(base + 0x94, bytes(virtual_of))  # p2v_map
+        self.write(base + 0xA8, bytes(physical_of))  # v2p_map
+        self.write(base + 0xBC, bytes([len(self.physical_cores)]))  # num_cpus
+        self.write(base + 0xC0, struct.pack("<II", SDRAM_BASE, 0xF5000000))  # sysram_base as given
+        self.write(base + 0xCC, struct.pack("<I", VCPU_BASE))
