@@ -15,6 +15,9 @@ enum { SOURCE_TIMER1 = 4, SOURCE_TIMER2 = 5, SOURCE_RX_READY = 6, SOURCE_TX_EMPT
 enum { SOURCE_DMA_DONE = 12, SOURCE_DMA_ERROR = 13, SOURCE_CPU = 18, SOURCE_TX_NOT_FULL = 23 };
 enum { SOURCE_RX_TYPE = 24 }; /* and the three after it: multicast, p2p, neighbour, fixed route */
 
+enum { MODE_FIQ = 0x11, MODE_IRQ = 0x12, MODE_SUPERVISOR = 0x13, MODE_ABORT = 0x17 };
+enum { MODE_UNDEFINED = 0x1b, MODE_MASK = 0x1f, CPSR_THUMB = 0x20, NO_FIQ = 0x40, NO_IRQ = 0x80 };
+
 #define NEVER UINT64_MAX
 #define SUBSTITUTE_BASE 0x50000000u /* unallocated on the chip */
 enum { SUBSTITUTES = 64 };
@@ -153,8 +156,24 @@ struct core {
 };
 
 /* core.c */
+uint32_t core_register(struct core *, int id);
+void core_set_register(struct core *, int id, uint32_t value);
+uint32_t core_word(const struct core *, uint32_t code_address);
+int core_hook(struct core *, int kind, void *function);
+#define HOOK(function) ((void *)(uintptr_t)(function))
+
+/* fault.c: notes the first fault and ends the stretch; `exact`: at the program counter's
+ * instruction, else somewhere in the block under way. An address outside memory is worked out from
+ * the instruction.
+ */
 void core_fault(struct core *, enum fault_kind, uint32_t address, uint32_t size, int exact);
-uint32_t core_register(struct core *, int);
+void fault_missed(struct core *);
+void fault_enter_handler(struct core *);
+void core_enter(struct core *, uint32_t vector, uint32_t mode, uint32_t return_to);
+
+/* run.c, check.c */
+int run_attach(struct core *);
+int check_attach(struct core *);
 
 /* memory.c: the host's pointer to bytes of a core's memory, or NULL if not all lie in one. */
 void *core_pointer(struct core *, uint32_t address, uint64_t bytes);

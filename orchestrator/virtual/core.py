@@ -34,6 +34,7 @@ CPU_INTERRUPT: Final = 18
 _VCPU_RT_CODE: Final = 44
 _VCPU_CPU_STATE: Final = 46
 _VCPU_USER2: Final = 120
+_VCPU_USER3: Final = 124
 _STATE_RUN_TIME_ERROR: Final = 2
 _FOREVER: Final = 2**64 - 1
 
@@ -120,7 +121,8 @@ class FaultReport:
     symbol
         Nearest symbol at or below it with the distance, ``name+0x12``.
     registers
-        r0 to r15 at the fault.
+        r0 to r15 at the fault; r8 to r12 and r14 are 0 for a run-time error, whose registers the
+        image stored.
     cpsr
         Program status at the fault.
     rt_code
@@ -403,10 +405,11 @@ class Core:
         vcpu = self.chip.vcpu(self.number)
         rt_code = self._vcpu_byte(_VCPU_RT_CODE)
         if fault is None:
-            kind, text = FaultKind.RUN_TIME_ERROR, f"run-time error {rt_code} of the image"
-            words = np.frombuffer(self.chip.read(vcpu, 44), dtype="<u4")
-            registers = (*words[:8].tolist(), 0, 0, 0, 0, 0, int(words[9]), int(words[10]), 0)
-            pc, cpsr = int(words[10]), int(words[8])
+            kind, error = FaultKind.RUN_TIME_ERROR, self.chip.read_word(vcpu + _VCPU_USER3)
+            text = f"the image reports run-time error {rt_code}, its own code 0x{error:x}"
+            words = np.frombuffer(self.chip.read(vcpu, 44), dtype="<u4").tolist()
+            cpsr, sp, pc = words[8:11]
+            registers = (*words[:8], 0, 0, 0, 0, 0, sp, 0, pc)
         else:
             kind = FaultKind(fault.kind)
             text = _TEXTS[kind].format(address=fault.address, size=fault.size)
