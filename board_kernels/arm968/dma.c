@@ -3,7 +3,7 @@
 #include "dma.h"
 #include "runtime.h"
 
-enum { QUEUE = 16, CONTROLLER = 2 };
+enum { QUEUE = 64, CONTROLLER = 2 };
 
 static struct transfer {
     uint32_t sdram, tcm, descriptor;
@@ -70,6 +70,11 @@ dma_ticket dma_read(void *tcm, uint32_t sdram, uint32_t bytes)
 dma_ticket dma_write(const void *tcm, uint32_t sdram, uint32_t bytes)
 {
     return push((uint32_t)tcm, sdram, bytes, DMA_TO_SDRAM);
+}
+
+dma_ticket dma_last(void)
+{
+    return queued;
 }
 
 void dma_wait(dma_ticket ticket)

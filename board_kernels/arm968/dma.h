@@ -11,10 +11,13 @@ typedef uint32_t dma_ticket;
 
 void dma_start(void);
 
-/* Queue a transfer; waits where the queue of 16 is full. The memory must stay as it is (write) or
+/* Queue a transfer; waits where the queue of 64 is full. The memory must stay as it is (write) or
  * unused (read) until dma_wait. */
 dma_ticket dma_read(void *tcm, uint32_t sdram, uint32_t bytes);
 dma_ticket dma_write(const void *tcm, uint32_t sdram, uint32_t bytes);
+
+/* The last transfer asked for. */
+dma_ticket dma_last(void);
 
 /* Sleep until the transfer, and all asked for before it, are done. */
 void dma_wait(dma_ticket ticket);
