@@ -45,4 +45,6 @@ struct task_copy {
     uint32_t source, target, bytes;
 };
 
+#include "task_weights.h"
+
 #endif
