@@ -11,7 +11,7 @@ enum { TCR = 0x00, TDR = 0x04, TKR = 0x08, RSR = 0x0c, RDR = 0x10, RKR = 0x14, S
 #define TX_NOT_FULL (1u << 28)
 #define RX_RECEIVED (1u << 31)
 #define RX_GOOD (1u << 28)
-enum { CONTROL_PAYLOAD = 2 };
+enum { CONTROL_PAYLOAD = 2, AS_ROUTED = 7 << 24 };
 
 static void update_lines(struct core *core)
 {
@@ -58,6 +58,15 @@ int core_receive(struct core *core, const struct packet *packet)
     c->waiting[(c->first + c->count++) % c->capacity] = *packet;
     next_packet(core);
     return 0;
+}
+
+void comms_reset(struct core *core)
+{
+    struct comms *c = &core->comms;
+
+    free(c->waiting);
+    *c = (struct comms){.source = AS_ROUTED, .sent = c->sent, .context = c->context};
+    update_lines(core);
 }
 
 void comms_close(struct core *core)

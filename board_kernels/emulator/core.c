@@ -147,7 +147,9 @@ void core_reset(struct core *core, uint32_t argument)
     memset(&core->dma, 0, sizeof core->dma);
     core->dma.bytes_per_cycle = bytes_per_cycle;
     core->timers[0] = core->timers[1] = idle;
-    core->lines = 1u << SOURCE_TX_EMPTY | 1u << SOURCE_TX_NOT_FULL;
+    core->lines = 0;
+    comms_reset(core);
+    core->substitute_count = 0;
     core->asleep = 0;
     core->pc = core->block_end = core->next_pc = 0;
     __atomic_fetch_and(&core->chip->interrupts, ~(1u << core->physical), __ATOMIC_SEQ_CST);

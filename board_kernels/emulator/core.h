@@ -109,7 +109,6 @@ typedef void packet_sent_fn(void *context, const struct packet *);
 
 struct comms {
     uint32_t control, data, source;
-    uint32_t overrun;
     struct packet received;
     uint32_t full;
     struct packet *waiting; /* in the network, for the slot to come free */
@@ -195,6 +194,7 @@ bool vic_irq(const struct core *);
 bool vic_fiq(const struct core *);
 uint32_t comms_read(struct core *, uint32_t offset);
 void comms_write(struct core *, uint32_t offset, uint32_t value);
+void comms_reset(struct core *);
 void comms_close(struct core *);
 uint32_t system_read(struct core *, uint32_t offset);
 void system_write(struct core *, uint32_t offset, uint32_t value);
