@@ -7,7 +7,8 @@ source "$root/launch/environment.sh"
 
 # Each as package:command, the command telling whether it is there.
 system_packages=(slurm-wlm:slurmctld munge:munged g++:g++ qemu-user:qemu-aarch64
-    gcc-aarch64-linux-gnu:aarch64-linux-gnu-gcc libc6-dev-arm64-cross:aarch64-linux-gnu-gcc)
+    gcc-aarch64-linux-gnu:aarch64-linux-gnu-gcc libc6-dev-arm64-cross:aarch64-linux-gnu-gcc
+    gcc-arm-none-eabi:arm-none-eabi-gcc)
 
 install_system_packages() {
     local entry missing=()
