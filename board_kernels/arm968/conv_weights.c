@@ -326,6 +326,8 @@ static void multiply(const struct gradient *g, const struct tile *tile, uint32_t
     outer.taps = (uint32_t)tile->unit.taps;
     outer.tap_bytes = g->position;
     outer.pair_bytes = 4 * (uint32_t)pairs;
+    outer.rows = (uint32_t)tile->rows;
+    outer.columns = (uint32_t)tile->columns;
     enter_body(g, tile, &outer);
     outer_tile(&outer);
 }

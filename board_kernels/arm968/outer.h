@@ -5,6 +5,7 @@
 #define OUTER_LONG 28     /* positions of the unit-stride body */
 #define OUTER_SHORT 14    /* of the other */
 #define OUTER_POSITION 44 /* bytes of code of a position */
+#define OUTER_CHUNK_BYTES 64 /* of a position of e */
 
 #define OUTER_E 0
 #define OUTER_X 4
@@ -35,6 +36,7 @@ struct outer {
     uint32_t step;       /* bytes from one x of a row to the next */
     uint32_t row_step;   /* from a row's last x to the next row's first */
     uint32_t mid_step;   /* unit-stride body only: after its first 14 positions */
+    uint32_t rows, columns; /* of the tile; not read by the assembly, which sees where e ends */
 };
 
 void outer_tile(const struct outer *outer);

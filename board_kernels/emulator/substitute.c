@@ -4,7 +4,7 @@
  * and the return. The host function gets r0 to r3 and works on the core's memories; it returns the
  * cycles that the routine takes from its first instruction through its return.
  */
-#include "core.h"
+#include "substitute.h"
 
 #include <string.h>
 
@@ -14,6 +14,7 @@ static const struct {
     const char *symbol;
     substitute_fn *function;
 } registry[] = {
+    {"outer_tile", substitute_outer_tile},
     {NULL, NULL},
 };
 
