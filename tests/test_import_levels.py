@@ -31,6 +31,7 @@ LEVELS = {
     "data": 3,
     "virtual": 3,
     "train": 4,
+    "virtual.arm_kernels": 4,
     "keras": 5,
     "studies": 5,
     "bench": 6,

@@ -45,6 +45,7 @@ struct task_copy {
     uint32_t source, target, bytes;
 };
 
+#include "task_element.h"
 #include "task_weights.h"
 
 #endif

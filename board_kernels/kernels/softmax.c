@@ -1,36 +1,7 @@
 /* Label-smoothed softmax cross-entropy in integers: error, loss and counts (docs/numerics.md,
  * section 6). Logits at 2^-10, probabilities in Q0.24, losses in Q24. */
 #include "bk_kernels.h"
-#include "softmax_tables.h"
-
-enum { LOG2_E_Q14 = 23637, LN2_Q24 = 11629080 };
-
-/* e^(-z) in Q30, z >= 0 in units of 2^-10. */
-static inline int64_t exponential(int32_t z)
-{
-    const int64_t t = (int64_t)z * LOG2_E_Q14;
-    const int64_t doublings = t >> 24;
-    const int i = (int)(t >> 17) & 127;
-    const int64_t r = (t & 0x1FFFF) >> 7;
-    const int64_t fall = bk__exponential[i] - bk__exponential[i + 1];
-
-    return (bk__exponential[i] - ((fall * r) >> 10)) >> (doublings < 40 ? doublings : 40);
-}
-
-/* ln(sum / 2^30) in Q24, sum >= 2^30. */
-static int64_t logarithm(int64_t sum)
-{
-    int doublings = 0;
-
-    while (sum >> doublings >= (int64_t)1 << 31)
-        doublings++;
-    const int64_t scaled = sum >> doublings;
-    const int j = (int)(scaled >> 23) & 127;
-    const int64_t u = scaled & 0x7FFFFF;
-    const int64_t rise = bk__logarithm[j + 1] - bk__logarithm[j];
-
-    return (int64_t)doublings * LN2_Q24 + bk__logarithm[j] + ((rise * u) >> 23);
-}
+#include "softmax.h"
 
 /* What one sample's logits say: its largest, the sum of exponentials and of the distances to it. */
 struct sample {
@@ -50,7 +21,7 @@ static struct sample look(const int16_t *logits, int64_t classes)
             sample.predicted = k;
         }
     for (int64_t k = 0; k < classes; k++) {
-        sample.exponentials += exponential(sample.top - logits[k]);
+        sample.exponentials += bk__power(sample.top - logits[k]);
         sample.distances += sample.top - logits[k];
     }
     return sample;
@@ -71,21 +42,11 @@ static void write_errors(const int16_t *logits, int64_t classes, const struct sa
                          int16_t *e)
 {
     for (int64_t k = 0; k < classes; k++) {
-        const int64_t power = exponential(sample->top - logits[k]);
+        const int64_t power = bk__power(sample->top - logits[k]);
         const int64_t p = (power * (1 << 24) + sample->exponentials / 2) / sample->exponentials;
         const int64_t u = bk_dither(seed, first + (uint64_t)k) >> 4;
         e[k] = (int16_t)bk_clamp((p - (k == label ? t_on : t_off) + u) >> 12, BK_LIMIT13);
     }
-}
-
-static int64_t sample_loss(const int16_t *logits, int64_t classes, const struct sample *sample,
-                           int32_t label, int64_t t_on, int64_t t_off)
-{
-    const int64_t ln_sum = logarithm(sample->exponentials);
-    const int64_t own = (int64_t)(sample->top - logits[label]) * (1 << 14) + ln_sum;
-    const int64_t all = sample->distances * (1 << 14) + classes * ln_sum;
-
-    return (t_on * own + t_off * (all - own)) >> 24;
 }
 
 void bk_softmax(const int16_t *logits, const int32_t *labels, int64_t n, int64_t classes,
@@ -97,7 +58,8 @@ void bk_softmax(const int16_t *logits, const int32_t *labels, int64_t n, int64_t
         const int16_t *row = logits + i * classes;
         const struct sample sample = look(row, classes);
         const int64_t rank = rank_of(row, classes, labels[i]);
-        scores->loss_q24 += sample_loss(row, classes, &sample, labels[i], t_on, t_off);
+        scores->loss_q24 += bk__sample_loss(sample.top - row[labels[i]], sample.distances, classes,
+                                            sample.exponentials, t_on, t_off);
         scores->top1 += rank < 1;
         scores->top5 += rank < 5;
         if (predicted != NULL)

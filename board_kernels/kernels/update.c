@@ -1,6 +1,7 @@
 /* Masters and momentum: copies to 13 bits, norms, gradient accumulation, the update. */
 #include "bk_kernels.h"
 #include "finish.h"
+#include "masters.h"
 
 enum { GRAIN = 1 << 14, ROW = 256 };
 
@@ -26,31 +27,6 @@ static uint64_t add_parts(const uint64_t *result, int parts)
     return sum;
 }
 
-/* Round count masters and clamp them to +-limit; returns the clamps. For shifts 1 .. 31 half up is
- * t >> s plus the last bit shifted out, which stays inside 32 bits. */
-static int32_t round_masters(const int32_t *restrict t, int count, int shift, int32_t limit,
-                             int16_t *restrict out)
-{
-    int32_t saturated = 0;
-
-    if (shift >= 1 && shift <= 31) {
-        for (int j = 0; j < count; j++) {
-            const int32_t v = (t[j] >> shift) + ((t[j] >> (shift - 1)) & 1);
-            const int32_t kept = v > limit ? limit : v < -limit ? -limit : v;
-            saturated += v != kept;
-            out[j] = (int16_t)kept;
-        }
-    } else {
-        for (int j = 0; j < count; j++) {
-            const int64_t v = bk_half_up_clamped(t[j], shift, 65535);
-            const int64_t kept = bk_clamp(v, limit);
-            saturated += v != kept;
-            out[j] = (int16_t)kept;
-        }
-    }
-    return saturated;
-}
-
 static void quantise_part(void *context, int part, int parts)
 {
     const struct masters *m = context;
@@ -60,7 +36,7 @@ static void quantise_part(void *context, int part, int parts)
     bk_part_range(m->count, part, parts, &begin, &end);
     for (int64_t i = begin; i < end; i += ROW) {
         const int count = end - i < ROW ? (int)(end - i) : ROW;
-        saturated += (uint64_t)round_masters(m->t + i, count, m->shift, m->limit, m->out + i);
+        saturated += (uint64_t)bk__round_masters(m->t + i, count, m->shift, m->limit, m->out + i);
     }
     m->result[part] = saturated;
 }
@@ -109,7 +85,7 @@ static void squares_part(void *context, int part, int parts)
     bk_part_range(m->count, part, parts, &begin, &end);
     for (int64_t i = begin; i < end; i += ROW) {
         const int count = end - i < ROW ? (int)(end - i) : ROW;
-        round_masters(m->t + i, count, m->shift, BK_LIMIT16, u);
+        bk__round_masters(m->t + i, count, m->shift, BK_LIMIT16, u);
         for (int j = 0; j < count; j++)
             sum += (uint64_t)((int32_t)u[j] * u[j]);
     }
@@ -146,65 +122,27 @@ void bk_accumulate(const int64_t *v, int64_t m, int measure, int shift, int32_t 
 
 /* ---- update ---- */
 
-/* A scalar prepared for a loop without branches: of both shifts at most one is not 0. */
-struct factor {
-    int64_t mantissa;
-    int64_t limit; /* of the product before a left shift */
-    int64_t half;  /* of the right shift */
-    int left, right;
-};
-
 struct update {
     int32_t *w, *v;
     const int32_t *g;
     int64_t count;
-    struct factor m, l, d, ahead;
+    struct bk__factor m, l, d, ahead;
     int nesterov;
     int64_t *saturated; /* per part: of v, of w */
 };
-
-/* The factor that takes t * mantissa to the grid 2^-46: half up to the right, exact to the left and
- * held inside +-2^60. Products are below 2^47, so that beyond a right shift of 50 all are 0, and
- * beyond a left shift of 60 all but 0 are at the limit. */
-static struct factor factor_of(const struct bk_scalar *scalar)
-{
-    struct factor f = {scalar->mantissa, INT64_MAX, 0, 0, 0};
-
-    if (scalar->shift < 0) {
-        f.right = scalar->shift < -50 ? 50 : (int)-scalar->shift;
-        f.half = (int64_t)1 << (f.right - 1);
-    } else {
-        f.left = scalar->shift > 60 ? 60 : (int)scalar->shift;
-        f.limit = ((int64_t)1 << 60) >> f.left;
-    }
-    return f;
-}
-
-static inline int64_t on_grid(int32_t t, struct factor f)
-{
-    const int64_t product = bk_clamp(t * f.mantissa, f.limit);
-
-    return ((int64_t)((uint64_t)product << f.left) + f.half) >> f.right;
-}
-
-/* The sum of the terms of a new momentum or step, rounded to 2^-30 but not clamped. */
-static inline int64_t to_momentum(int64_t sum)
-{
-    return (sum + (1 << 15)) >> 16;
-}
 
 /* New momentum of count elements; keeps the pull of gradient and decay. Returns the clamps. */
 static int64_t update_momentum(const struct update *u, int64_t first, int count,
                                int64_t *restrict pull)
 {
-    const struct factor m = u->m, l = u->l, d = u->d;
+    const struct bk__factor m = u->m, l = u->l, d = u->d;
     const int32_t *restrict w = u->w + first, *restrict g = u->g + first;
     int32_t *restrict v = u->v + first;
     int64_t saturated = 0;
 
     for (int j = 0; j < count; j++) {
-        pull[j] = on_grid(g[j], l) + on_grid(w[j], d);
-        const int64_t sum = to_momentum(on_grid(v[j], m) + pull[j]);
+        pull[j] = bk__on_grid(g[j], l) + bk__on_grid(w[j], d);
+        const int64_t sum = bk__to_momentum(bk__on_grid(v[j], m) + pull[j]);
         const int64_t kept = bk_clamp(sum, INT32_MAX);
         saturated += sum != kept;
         v[j] = (int32_t)kept;
@@ -216,12 +154,12 @@ static int64_t update_momentum(const struct update *u, int64_t first, int count,
 static int64_t look_ahead(const struct update *u, int64_t first, int count,
                           const int64_t *restrict pull, int32_t *restrict step)
 {
-    const struct factor ahead = u->ahead;
+    const struct bk__factor ahead = u->ahead;
     const int32_t *restrict v = u->v + first;
     int64_t saturated = 0;
 
     for (int j = 0; j < count; j++) {
-        const int64_t sum = to_momentum(on_grid(v[j], ahead) + pull[j]);
+        const int64_t sum = bk__to_momentum(bk__on_grid(v[j], ahead) + pull[j]);
         const int64_t kept = bk_clamp(sum, INT32_MAX);
         saturated += sum != kept;
         step[j] = (int32_t)kept;
@@ -271,10 +209,10 @@ void bk_update(struct bk_team *team, void *scratch, int32_t *w, int32_t *v, cons
         .v = v,
         .g = g,
         .count = count,
-        .m = factor_of(m),
-        .l = factor_of(l),
-        .d = factor_of(d),
-        .ahead = factor_of(ahead != NULL ? ahead : m),
+        .m = bk__factor_of(m),
+        .l = bk__factor_of(l),
+        .d = bk__factor_of(d),
+        .ahead = bk__factor_of(ahead != NULL ? ahead : m),
         .nesterov = ahead != NULL,
         .saturated = scratch,
     };

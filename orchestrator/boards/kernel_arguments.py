@@ -73,6 +73,15 @@ def check_range(name: str, value: int, largest: int) -> None:
         raise ArgumentError(f"{name} is {value}: it must be 0 .. {largest}")
 
 
+def check_labels(labels: Array, classes: int) -> None:
+    """Raise ArgumentError unless all labels are classes."""
+    if labels.min() < 0 or labels.max() >= classes:
+        raise ArgumentError(
+            f"labels {labels.min()} .. {labels.max()}: with {classes} classes they must be "
+            f"0 .. {classes - 1}"
+        )
+
+
 def matrix_of(name: str, array: Array) -> tuple[int, int]:
     """Return rows and channels of a tensor whose last axis are channels."""
     if not isinstance(array, np.ndarray) or array.ndim < 1 or array.size == 0:

@@ -15,6 +15,7 @@ import numpy as np
 from orchestrator.boards.kernel_arguments import (
     Array,
     address,
+    check_labels,
     check_range,
     conv_sizes,
     finish_of,
@@ -398,11 +399,7 @@ class NativeKernels:
         scores = Scores()
         p_logits = address("logits", logits, np.int16, logits.shape)
         p_labels = address("labels", labels, np.int32, (n,))
-        if labels.min() < 0 or labels.max() >= classes:
-            raise ArgumentError(
-                f"labels {labels.min()} .. {labels.max()}: with {classes} classes they must be "
-                f"0 .. {classes - 1}"
-            )
+        check_labels(labels, classes)
         self._c.bk_softmax(
             p_logits, p_labels, n, classes, *targets, seed, e, predicted, byref(scores)
         )

@@ -33,7 +33,7 @@ class Task(ctypes.LittleEndianStructure):
     """Name of the C struct."""
     header: int
 
-    def __init__(self, **fields: int) -> None:
+    def __init__(self, **fields: int | ctypes.Structure) -> None:
         super().__init__(**fields)
         self.header = self.kind | ctypes.sizeof(self) // 4 << 16
 

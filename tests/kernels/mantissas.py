@@ -1,4 +1,4 @@
-"""Inputs for kernels, and the comparison all kernel tests make: oracle = C, bit for bit.
+"""Inputs for kernels, and the comparison all kernel tests make: oracle = kernels, bit for bit.
 
 Random data never overflows a sum, and a kernel that carries wrongly passes it; so every case also
 runs on tensors whose mantissas all have the largest magnitude.
@@ -10,7 +10,7 @@ import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from orchestrator.boards.kernels_native import NativeKernels
+from orchestrator.boards.kernels import Kernels
 from orchestrator.model import ops
 
 Array = NDArray[Any]
@@ -38,7 +38,7 @@ kinds = st.sampled_from(KINDS)
 seeds = st.integers(0, 2**32 - 1)
 
 
-def same_bits(kernels: NativeKernels, name: str, *arguments: Any) -> Any:
+def same_bits(kernels: Kernels, name: str, *arguments: Any) -> Any:
     """Call a kernel and its oracle; arrays they wrote and what they return must be equal."""
     ours, theirs = _copies(arguments), _copies(arguments)
     result = getattr(kernels, name)(*ours)

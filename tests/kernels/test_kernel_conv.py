@@ -12,6 +12,11 @@ from orchestrator.model.shapes import ConvShape
 LIMIT13, LIMIT16 = 4095, 32767
 
 
+@pytest.fixture(scope="session")
+def kernels(native: NativeKernels) -> NativeKernels:
+    return native
+
+
 @st.composite
 def conv_shapes(draw: st.DrawFn) -> ConvShape:
     """Small convolutions of every kind: odd channels, even kernels, wide padding and strides."""

@@ -30,6 +30,11 @@ TUNED = {
 }
 
 
+@pytest.fixture(scope="session")
+def kernels(native: NativeKernels) -> NativeKernels:
+    return native
+
+
 @pytest.mark.parametrize("source", SOURCES, ids=lambda p: p.name)
 def test_sources_are_clean_c11(source: Path, tmp_path: Path) -> None:
     here = platform.machine()

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mantissas import KINDS, kinds, mantissas, same_bits, seeds
 
-from orchestrator.boards.kernels_native import NativeKernels
+from orchestrator.boards.kernels import Kernels
 from orchestrator.errors import ArgumentError
 from orchestrator.model.ops import loss_targets
 
@@ -18,7 +18,7 @@ from orchestrator.model.ops import loss_targets
     limit=st.sampled_from([2, 5000, 32767]), smoothing=st.sampled_from([0, 1, 3]),
 )  # fmt: skip
 def test_loss(
-    kernels: NativeKernels, size: tuple[int, int], kind: str, seed: int, limit: int, smoothing: int
+    kernels: Kernels, size: tuple[int, int], kind: str, seed: int, limit: int, smoothing: int
 ) -> None:
     logits = mantissas(kind, size, limit, seed)
     labels = np.random.default_rng(seed).integers(0, size[1], size[0], dtype=np.int32)
@@ -28,7 +28,7 @@ def test_loss(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_loss_of_many_classes(kernels: NativeKernels, kind: str) -> None:
+def test_loss_of_many_classes(kernels: Kernels, kind: str) -> None:
     logits = mantissas(kind, (8, 21000), 32767)
     labels = np.arange(0, 8 * 2000, 2000, dtype=np.int32)
     targets = loss_targets(21000, Fraction(1, 10))
@@ -36,7 +36,7 @@ def test_loss_of_many_classes(kernels: NativeKernels, kind: str) -> None:
     same_bits(kernels, "evaluate_logits", logits, labels, *targets)
 
 
-def test_every_distance_between_logits(kernels: NativeKernels) -> None:
+def test_every_distance_between_logits(kernels: Kernels) -> None:
     """All of the exponential's arguments, and sums that meet every place of the logarithm."""
     logits = np.stack([np.full(65535, 32767), 32767 - np.arange(65535)], axis=1).astype(np.int16)
     labels = np.ones(65535, np.int32)
@@ -44,7 +44,7 @@ def test_every_distance_between_logits(kernels: NativeKernels) -> None:
 
 
 @pytest.mark.parametrize("label", [-1, 10])
-def test_a_label_that_is_no_class_is_refused(kernels: NativeKernels, label: int) -> None:
+def test_a_label_that_is_no_class_is_refused(kernels: Kernels, label: int) -> None:
     logits = np.zeros((2, 10), np.int16)
     with pytest.raises(ArgumentError, match=r"with 10 classes they must be 0 \.\. 9"):
         kernels.evaluate_logits(logits, np.array([3, label], np.int32), 1 << 24, 0)

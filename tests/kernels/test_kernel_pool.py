@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mantissas import kinds, mantissas, same_bits, seeds
 
+from orchestrator.boards.kernels import Kernels
 from orchestrator.boards.kernels_native import NativeKernels
 from orchestrator.errors import ArgumentError
 from orchestrator.model.shapes import DropoutKey, PoolShape
@@ -24,16 +25,14 @@ def pool_shapes(draw: st.DrawFn) -> PoolShape:
 
 
 @given(shape=pool_shapes(), kind=kinds, seed=seeds)
-def test_max_pool(kernels: NativeKernels, shape: PoolShape, kind: str, seed: int) -> None:
+def test_max_pool(kernels: Kernels, shape: PoolShape, kind: str, seed: int) -> None:
     x = mantissas(kind, shape.x_shape, LIMIT13, seed)
     out, index = np.zeros(shape.y_shape, np.int16), np.zeros(shape.y_shape, np.uint8)
     same_bits(kernels, "max_pool_forward", shape, x, out, index)
 
 
 @given(shape=pool_shapes(), kind=kinds, seed=seeds, q=st.integers(10, 22))
-def test_average_pool(
-    kernels: NativeKernels, shape: PoolShape, kind: str, seed: int, q: int
-) -> None:
+def test_average_pool(kernels: Kernels, shape: PoolShape, kind: str, seed: int, q: int) -> None:
     x = mantissas(kind, shape.x_shape, LIMIT13, seed)
     out = np.zeros(shape.y_shape, np.int16)
     same_bits(kernels, "avg_pool_forward", shape, x, 43691, q, out)
@@ -45,7 +44,7 @@ def test_average_pool(
     shift=st.integers(-20, 40),
 )  # fmt: skip
 def test_window_backward(
-    kernels: NativeKernels, shape: PoolShape, kind: str, seed: int, routed: bool, masked: bool,
+    kernels: Kernels, shape: PoolShape, kind: str, seed: int, routed: bool, masked: bool,
     acc_shift: int, addend_shift: int | None, shift: int,
 ) -> None:  # fmt: skip
     d = mantissas(kind, shape.y_shape, LIMIT16, seed)
@@ -62,7 +61,7 @@ def test_window_backward(
     )  # fmt: skip
 
 
-def test_a_max_pool_window_that_an_index_cannot_address_is_refused(kernels: NativeKernels) -> None:
+def test_a_max_pool_window_that_an_index_cannot_address_is_refused(kernels: Kernels) -> None:
     shape = PoolShape.of(1, 17, 17, 1, 17, 17)
     out = np.zeros(shape.y_shape, np.int16)
     with pytest.raises(ArgumentError, match="at most 256 elements"):
@@ -76,7 +75,7 @@ def test_a_max_pool_window_that_an_index_cannot_address_is_refused(kernels: Nati
     q=st.integers(-20, 40), limit=st.sampled_from([LIMIT13, LIMIT16]),
 )  # fmt: skip
 def test_scale(
-    kernels: NativeKernels, size: int, kind: str, seed: int, m: int, q: int, limit: int
+    kernels: Kernels, size: int, kind: str, seed: int, m: int, q: int, limit: int
 ) -> None:
     x = mantissas(kind, (size,), LIMIT16, seed)
     same_bits(kernels, "scale16", x, m, q, limit, np.zeros_like(x))
@@ -88,7 +87,7 @@ def test_scale(
     threshold=seeds, m=st.integers(2**15, 2**16), limit=st.sampled_from([LIMIT13, LIMIT16]),
 )  # fmt: skip
 def test_dropout(
-    kernels: NativeKernels, size: tuple[int, int], kind: str, seed: int, epoch: int, tensor: int,
+    kernels: Kernels, size: tuple[int, int], kind: str, seed: int, epoch: int, tensor: int,
     threshold: int, m: int, limit: int,
 ) -> None:  # fmt: skip
     x = mantissas(kind, size, LIMIT16, seed % 1000)
@@ -98,7 +97,7 @@ def test_dropout(
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
-def test_normalise(kernels: NativeKernels, channels: int) -> None:
+def test_normalise(kernels: Kernels, channels: int) -> None:
     rng = np.random.default_rng(channels)
     pixels = rng.integers(0, 256, (2, 5, 7, channels), dtype=np.uint8)
     table = mantissas("random", (256, channels), LIMIT13)

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mantissas import same_bits, seeds
 
+from orchestrator.boards.kernels import Kernels
 from orchestrator.boards.kernels_native import NativeKernels
 
 LARGEST = 2**31 - 1
@@ -27,7 +28,7 @@ def integers(size: int, magnitude: int, seed: int) -> np.ndarray:
     limit=st.sampled_from([4095, 32767]),
 )  # fmt: skip
 def test_quantise_and_norms(
-    kernels: NativeKernels, size: int, magnitude: int, seed: int, shift: int, limit: int
+    kernels: Kernels, size: int, magnitude: int, seed: int, shift: int, limit: int
 ) -> None:
     t = integers(size, magnitude, seed)
     same_bits(kernels, "quantise", t, shift, limit, np.zeros(size, np.int16))
@@ -37,11 +38,11 @@ def test_quantise_and_norms(
 
 @given(size=sizes, bits=st.integers(1, 61), seed=seeds, shift=st.none() | st.integers(-20, 70))
 def test_accumulate(
-    kernels: NativeKernels, size: int, bits: int, seed: int, shift: int | None
+    native: NativeKernels, size: int, bits: int, seed: int, shift: int | None
 ) -> None:
     v = np.random.default_rng(seed).integers(-(2**bits), 2**bits, size)
     total = integers(size, 2**30, seed)
-    same_bits(kernels, "accumulate", v, shift, total)
+    same_bits(native, "accumulate", v, shift, total)
 
 
 @given(
@@ -49,14 +50,14 @@ def test_accumulate(
     ahead=st.none() | scalars,
 )  # fmt: skip
 def test_update(
-    kernels: NativeKernels, size: int, magnitude: int, seed: int, m: tuple[int, int],
+    kernels: Kernels, size: int, magnitude: int, seed: int, m: tuple[int, int],
     l: tuple[int, int], d: tuple[int, int], ahead: tuple[int, int] | None,  # noqa: E741
 ) -> None:  # fmt: skip
     w, v, g = (integers(size, magnitude, seed + i) for i in range(3))
     same_bits(kernels, "update", w, v, g, m, l, d, ahead)
 
 
-def test_update_as_in_training(kernels: NativeKernels) -> None:
+def test_update_as_in_training(kernels: Kernels) -> None:
     """Momentum 0.9, a small rate: nothing saturates and every term counts."""
     w, v, g = integers(1000, 2**26, 1), integers(1000, 2**24, 2), integers(1000, 2**20, 3)
     arguments = (w, v, g, (58982, -16), (52429, -43), (42950, -29))

@@ -1,0 +1,151 @@
+#pragma GCC optimize("Os")
+#include "stream.h"
+
+#include "runtime.h"
+
+#include <stddef.h>
+
+void *kernel_memory(void)
+{
+    return workspace + STREAM_BYTES;
+}
+
+void read_now(void *tcm, uint32_t sdram, uint32_t bytes)
+{
+    dma_wait(dma_read(tcm, sdram, bytes));
+}
+
+void write_now(const void *tcm, uint32_t sdram, uint32_t bytes)
+{
+    dma_wait(dma_write(tcm, sdram, bytes));
+}
+
+static void *buffer(uint32_t tensor, uint32_t slot)
+{
+    return workspace + (2 * tensor + slot) * TILE_BYTES;
+}
+
+/* ---- planes ---- */
+
+/* Complete the tile at a chunk, an image and a pixel, and ask for it. */
+static void request(struct stream *s, struct tile *tile, uint32_t slot)
+{
+    const struct region *region = s->region;
+    const uint32_t left = region->pixels - tile->pixel;
+    const uint32_t offset = tile->image * region->image_stride +
+                            tile->chunk * region->chunk_stride + tile->pixel * 2 * LANES;
+
+    tile->pixels = left < TILE_PIXELS ? left : TILE_PIXELS;
+    tile->is_first = tile->image == 0 && tile->pixel == 0;
+    tile->is_last = tile->image == region->images - 1 && left <= TILE_PIXELS;
+    for (uint32_t i = 0; i < 2; i++) {
+        tile->in[i] = NULL;
+        if (s->in[i] != 0) {
+            tile->in[i] = buffer(i, slot);
+            s->read[slot] = dma_read(buffer(i, slot), s->in[i] + offset, tile->pixels * 2 * LANES);
+        }
+    }
+    tile->out = buffer(2, slot);
+}
+
+static void write_back(struct stream *s)
+{
+    const struct region *region = s->region;
+    const struct tile *tile = &s->tile;
+    const uint32_t offset = tile->image * region->image_stride +
+                            tile->chunk * region->chunk_stride + tile->pixel * 2 * LANES;
+
+    s->written[s->slot ^ 1] = dma_write(tile->out, s->out + offset, tile->pixels * 2 * LANES);
+}
+
+/* Go on to the tile after this one; its chunk is past the last after the last tile. */
+static void step(const struct region *region, struct tile *tile)
+{
+    tile->pixel += tile->pixels;
+    if (tile->pixel < region->pixels)
+        return;
+    tile->pixel = 0;
+    if (++tile->image < region->images)
+        return;
+    tile->image = 0;
+    tile->chunk++;
+}
+
+void stream_start(struct stream *s)
+{
+    request(s, &s->next, 0);
+}
+
+const struct tile *stream_next(struct stream *s)
+{
+    if (s->tile.pixels != 0 && s->out != 0)
+        write_back(s);
+    if (s->next.chunk == s->region->chunks) {
+        dma_wait(s->written[s->slot ^ 1]);
+        return NULL;
+    }
+    s->tile = s->next;
+    step(s->region, &s->next);
+    if (s->next.chunk < s->region->chunks)
+        request(s, &s->next, s->slot ^ 1);
+    dma_wait(s->read[s->slot]);
+    dma_wait(s->written[s->slot]);
+    s->slot ^= 1;
+    return &s->tile;
+}
+
+/* ---- arrays ---- */
+
+static uint32_t bytes_of(const struct array *array, uint32_t length)
+{
+    return (length * array->element_bytes + 3) & ~3u;
+}
+
+/* Ask for the span at an element. */
+static void request_span(struct spans *s, uint32_t first, uint32_t slot)
+{
+    const uint32_t left = s->count - first;
+    const uint32_t length = left < s->longest ? left : s->longest;
+
+    for (uint32_t i = 0; i < ARRAYS; i++)
+        if (s->array[i].read)
+            s->read[slot] =
+                dma_read(buffer(i, slot), s->array[i].address + first * s->array[i].element_bytes,
+                         bytes_of(&s->array[i], length));
+}
+
+static void write_span(struct spans *s)
+{
+    for (uint32_t i = 0; i < ARRAYS; i++)
+        if (s->array[i].write)
+            s->written[s->slot ^ 1] =
+                dma_write(s->data[i], s->array[i].address + s->first * s->array[i].element_bytes,
+                          bytes_of(&s->array[i], s->length));
+}
+
+void spans_start(struct spans *s)
+{
+    request_span(s, 0, 0);
+}
+
+/* Transfers are done in the order of the queue: a buffer that was written back can be read into at
+ * once. One that is only written waits for its last transfer before the kernel fills it again. */
+uint32_t spans_next(struct spans *s)
+{
+    if (s->length != 0)
+        write_span(s);
+    s->first += s->length;
+    s->length = s->count - s->first < s->longest ? s->count - s->first : s->longest;
+    if (s->length == 0) {
+        dma_wait(s->written[s->slot ^ 1]);
+        return 0;
+    }
+    if (s->first + s->length < s->count)
+        request_span(s, s->first + s->length, s->slot ^ 1);
+    dma_wait(s->read[s->slot]);
+    dma_wait(s->written[s->slot]);
+    for (uint32_t i = 0; i < ARRAYS; i++)
+        s->data[i] = buffer(i, s->slot);
+    s->slot ^= 1;
+    return s->length;
+}

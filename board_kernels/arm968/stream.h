@@ -1,0 +1,82 @@
+/* Tensors streamed through DTCM: while one tile is worked on, the next is read and the last
+ * written.
+ */
+#ifndef STREAM_H
+#define STREAM_H
+
+#include "dma.h"
+#include "task_element.h"
+
+#include <stdint.h>
+
+enum {
+    TILE_BYTES = 8192,
+    TILE_PIXELS = TILE_BYTES / (2 * LANES), /* 128 */
+    STREAM_BYTES = 6 * TILE_BYTES, /* of the workspace: two buffers each of three tensors */
+    PAIRS = LANES / 2,             /* words of a pixel */
+};
+
+/* ---- planes ---- */
+
+/* A tile in DTCM, and where in its region it lies: chunk by chunk, and in a chunk image by image.
+ */
+struct tile {
+    const uint32_t *in[2];
+    uint32_t *out;
+    uint32_t chunk, image, pixel; /* of the first pixel */
+    uint32_t pixels;
+    uint32_t is_first, is_last; /* of its chunk's tiles */
+};
+
+struct stream {
+    const struct region *region;
+    uint32_t in[2], out; /* SDRAM, 0 where not there */
+    struct tile tile, next;
+    uint32_t slot;
+    dma_ticket read[2], written[2];
+};
+
+/* Ask for the first tile; region, in and out are set, everything else is 0. */
+void stream_start(struct stream *stream);
+
+/* Write back the tile worked on last, and return the next one: NULL after the last. */
+const struct tile *stream_next(struct stream *stream);
+
+/* ---- arrays ---- */
+
+/* Arrays of `count` elements that go through DTCM side by side. */
+struct array {
+    uint32_t address; /* SDRAM */
+    uint32_t element_bytes;
+    uint32_t read, write; /* whether the kernel reads it, writes it */
+};
+
+enum { ARRAYS = 3, SPAN_WORDS = TILE_BYTES / 4 };
+
+struct spans {
+    struct array array[ARRAYS];
+    uint32_t count;
+    uint32_t longest; /* elements at a time, a multiple of 4 that takes at most TILE_BYTES */
+    void *data[ARRAYS];
+    uint32_t first, length; /* of the span in DTCM */
+    uint32_t slot;
+    dma_ticket read[2], written[2];
+};
+
+/* Ask for the first span; array, count and longest are set, everything else is 0. */
+void spans_start(struct spans *spans);
+
+/* Write back the span worked on last, and go on to the next; returns its length, 0 after the last.
+ * Lengths in bytes are rounded up to whole words. */
+uint32_t spans_next(struct spans *spans);
+
+/* ---- the rest ---- */
+
+/* What streams leave of the workspace. */
+void *kernel_memory(void);
+
+/* Move a few words and wait for them. */
+void read_now(void *tcm, uint32_t sdram, uint32_t bytes);
+void write_now(const void *tcm, uint32_t sdram, uint32_t bytes);
+
+#endif

@@ -1,0 +1,13 @@
+"""The kernels of a replica as tasks of one emulated core: the same bits from the board's binary.
+
+Every call copies its tensors into the chip's SDRAM in the board's layout, runs one tape on the
+core, and copies the results back. For tests and for counting cycles; a board keeps its tensors.
+"""
+
+from orchestrator.virtual.arm_kernels.masters import MasterKernels
+from orchestrator.virtual.arm_kernels.norm import NormKernels
+from orchestrator.virtual.arm_kernels.pool import PoolKernels
+
+
+class ArmKernels(NormKernels, PoolKernels, MasterKernels):
+    """All kernels on one core (implements `Kernels`)."""
