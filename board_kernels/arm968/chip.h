@@ -1,6 +1,6 @@
 /* What a core sees of its chip. Addresses, offsets and bits: SpiNNaker datasheet 2.02 and
- * spinnaker_tools (include/spinnaker.h, include/sark.h). Peripherals are used through the unbuffered
- * alias, so that a write has arrived when the next instruction runs. */
+ * spinnaker_tools (include/spinnaker.h, include/sark.h). Peripherals are used through the
+ * unbuffered alias, so that a write has arrived when the next instruction runs. */
 #ifndef CHIP_H
 #define CHIP_H
 

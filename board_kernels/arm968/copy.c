@@ -1,4 +1,6 @@
 /* SDRAM to SDRAM: the next block is read while the last one is written. */
+#pragma GCC optimize("Os")
+
 #include "dma.h"
 #include "runtime.h"
 

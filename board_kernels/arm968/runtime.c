@@ -1,4 +1,6 @@
 /* The task loop, interrupts, reports. */
+#pragma GCC optimize("Os")
+
 #include "chip.h"
 #include "dma.h"
 #include "runtime.h"
