@@ -1,5 +1,20 @@
-/* Checking mode: every instruction through the scoreboard, every access looked at. */
+/* Checking mode: every instruction through the scoreboard, every access's address looked at. Hooks
+ * on memory itself would be twenty times slower.
+ */
 #include "core.h"
+
+enum { ALWAYS = 14 };
+
+static const struct instruction *decoded(struct core *core, uint32_t address)
+{
+    uint32_t index = (address & (ITCM_SIZE - 1)) / 4;
+
+    if (core->decoded_word[index] != core_word(core, address)) {
+        core->decoded_word[index] = core_word(core, address);
+        timing_decode(core->decoded_word[index], &core->decoded[index]);
+    }
+    return &core->decoded[index];
+}
 
 static bool holds(uint32_t condition, uint32_t cpsr)
 {
@@ -33,52 +48,59 @@ static bool holds(uint32_t condition, uint32_t cpsr)
     return condition & 1 ? !r : r;
 }
 
-/* Checking mode: every instruction through the scoreboard. */
+/* What the address of an access has to be a multiple of. */
+static uint32_t alignment(const struct instruction *i, uint32_t word)
+{
+    switch (i->row) {
+    case T_LDRD:
+    case T_STRD:
+        return 8;
+    case T_LDRB:
+    case T_LDRB_SCALED:
+    case T_STR:
+    case T_STR_SCALED:
+        if ((word >> 25 & 7) == 0)
+            return word >> 5 & 1 ? 2 : 1; /* halfword, signed byte */
+        return word >> 22 & 1 ? 1 : 4;
+    case T_LDR:
+    case T_LDR_SCALED:
+    case T_LDR_PC:
+    case T_LDR_PC_SCALED:
+    case T_LDM:
+    case T_LDM_ONE:
+    case T_LDM_PC:
+    case T_STM:
+    case T_STM_ONE:
+        return 4;
+    default:
+        return 1;
+    }
+}
+
 static void on_instruction(struct uc_struct *engine, uint64_t address, uint32_t size, void *context)
 {
     struct core *core = context;
-    struct instruction i;
+    const struct instruction *i = decoded(core, (uint32_t)address);
 
     (void)engine;
-    timing_decode(core_word(core, (uint32_t)address), &i);
     core->now_pc = (uint32_t)address;
     if (core->now_pc != core->next_pc)
         core->scoreboard.time += REFILL_CYCLES;
     core->next_pc = core->now_pc + size;
-    if (holds(i.condition, core_register(core, UC_ARM_REG_CPSR)))
-        timing_issue(&core->scoreboard, &i);
-    else
+    if (i->condition < ALWAYS && !holds(i->condition, core_register(core, UC_ARM_REG_CPSR))) {
         core->scoreboard.time += timing_table[T_SKIPPED].cycles;
-    core->counters.checked_cycles = core->scoreboard.time;
-}
-
-/* Checking mode: LDRD and STRD, seen here as two words, want multiples of 8. */
-static void on_access(struct uc_struct *engine, int access, uint64_t address, int size,
-                      int64_t value, void *context)
-{
-    struct core *core = context;
-    struct instruction i;
-    uint32_t wanted = (uint32_t)size;
-
-    (void)engine, (void)access, (void)value;
-    timing_decode(core_word(core, core->now_pc), &i);
-    if (i.row == T_LDRD || i.row == T_STRD) {
-        if (core->pair_end == address) {
-            core->pair_end = 0;
-        } else {
-            core->pair_end = (uint32_t)address + 4;
-            wanted = 8;
-        }
+    } else {
+        uint32_t wanted = alignment(i, core_word(core, core->now_pc));
+        timing_issue(&core->scoreboard, i);
+        if (wanted > 1 && access_address(core, core->now_pc) % wanted)
+            core_fault(core, FAULT_UNALIGNED, access_address(core, core->now_pc), wanted, 1);
     }
-    if (address % wanted)
-        core_fault(core, FAULT_UNALIGNED, (uint32_t)address, wanted, 1);
+    core->counters.checked_cycles = core->scoreboard.time;
 }
 
 int check_attach(struct core *core)
 {
-    int error = core_hook(core, UC_HOOK_CODE, HOOK(on_instruction));
-
-    if (!error)
-        error = core_hook(core, UC_HOOK_MEM_READ | UC_HOOK_MEM_WRITE, HOOK(on_access));
-    return error;
+    for (uint32_t at = 0; at < ITCM_SIZE; at += 4)
+        timing_decode(0, &core->decoded[at / 4]);
+    return core_hook(core, UC_HOOK_CODE, HOOK(on_instruction));
 }

@@ -150,6 +150,7 @@ void core_reset(struct core *core, uint32_t argument)
     core->lines = 0;
     comms_reset(core);
     core->substitute_count = 0;
+    core->owed = 0;
     core->asleep = 0;
     core->pc = core->block_end = core->next_pc = 0;
     __atomic_fetch_and(&core->chip->interrupts, ~(1u << core->physical), __ATOMIC_SEQ_CST);

@@ -21,6 +21,7 @@ enum { MODE_UNDEFINED = 0x1b, MODE_MASK = 0x1f, CPSR_THUMB = 0x20, NO_FIQ = 0x40
 #define NEVER UINT64_MAX
 #define SUBSTITUTE_BASE 0x50000000u /* unallocated on the chip */
 enum { SUBSTITUTES = 64 };
+#define OWED_NEXT 0xffffffffu
 
 enum stop { STOP_SLEEPING = 0, STOP_CYCLES = 1, STOP_FAULT = 2 };
 
@@ -147,11 +148,15 @@ struct core {
     struct block blocks[ITCM_SIZE / 4];
 
     uint32_t checking;
-    uint32_t now_pc, next_pc, pair_end; /* checking mode */
+    uint32_t now_pc, next_pc; /* checking mode */
     struct scoreboard scoreboard;
+    struct instruction decoded[ITCM_SIZE / 4]; /* of the words beside it */
+    uint32_t decoded_word[ITCM_SIZE / 4];
 
     substitute_fn *substitutes[SUBSTITUTES];
     uint32_t substitute_count;
+    uint64_t owed;    /* cycles of the last call that have not passed yet */
+    uint32_t owed_at; /* where they pass: the block behind the call, OWED_NEXT until it is met */
 };
 
 /* core.c */
@@ -169,6 +174,9 @@ void core_fault(struct core *, enum fault_kind, uint32_t address, uint32_t size,
 void fault_missed(struct core *);
 void fault_enter_handler(struct core *);
 void core_enter(struct core *, uint32_t vector, uint32_t mode, uint32_t return_to);
+
+/* address.c: the first address that the load or store at `pc` uses, before it runs. */
+uint32_t access_address(struct core *, uint32_t pc);
 
 /* run.c, check.c */
 int run_attach(struct core *);

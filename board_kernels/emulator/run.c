@@ -63,6 +63,29 @@ static void analyse(struct core *core, uint32_t address, uint32_t size, struct b
         core_fault(core, FAULT_THUMB, address, 2, 1);
 }
 
+/* Lets the cycles of a substituted routine pass, behind its return, with devices and interrupts on
+ * time. False if they are cut by an interrupt or the end of the run: the rest passes when the core
+ * is back here.
+ */
+static bool pass_owed(struct core *core)
+{
+    struct counters *counters = &core->counters;
+
+    while (core->owed) {
+        uint64_t step =
+            core->next_event > counters->cycles ? core->next_event - counters->cycles : 0;
+        if (step > core->owed)
+            step = core->owed;
+        counters->cycles += step;
+        core->owed -= step;
+        if (counters->cycles >= core->next_event)
+            advance_devices(core);
+        if (counters->cycles >= core->limit || due_vector(core))
+            break;
+    }
+    return core->owed == 0;
+}
+
 static void on_block(struct uc_struct *engine, uint64_t address, uint32_t size, void *context)
 {
     struct core *core = context;
@@ -70,6 +93,13 @@ static void on_block(struct uc_struct *engine, uint64_t address, uint32_t size, 
     struct counters *counters = &core->counters;
 
     core->pc = (uint32_t)address;
+    if (core->owed && core->owed_at == OWED_NEXT)
+        core->owed_at = core->pc;
+    if (core->owed && core->owed_at == core->pc && !pass_owed(core)) {
+        core->interrupted = 1;
+        core->unicorn->emu_stop(engine);
+        return;
+    }
     if (counters->cycles >= core->next_event)
         advance_devices(core);
     if (counters->cycles >= core->limit || (requested(core) && due_vector(core))) {

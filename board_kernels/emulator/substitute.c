@@ -2,7 +2,9 @@
  *
  * The first three instructions of a substituted routine become a store to a page that no chip has,
  * and the return. The host function gets r0 to r3 and works on the core's memories; it returns the
- * cycles that the routine takes from its first instruction through its return.
+ * cycles that the routine takes from its first instruction through its return. They pass behind the
+ * return, with DMA and interrupts going on. What the routine would have seen of a transfer that
+ * ends meanwhile is not: kernels wait for their data before they call.
  */
 #include "substitute.h"
 
@@ -27,6 +29,7 @@ uint32_t substitute_read(struct core *core, uint32_t offset)
 void substitute_write(struct core *core, uint32_t offset, uint32_t value)
 {
     uint32_t arguments[4];
+    uint64_t cycles;
 
     (void)value;
     if (offset / 4 >= core->substitute_count) {
@@ -35,7 +38,11 @@ void substitute_write(struct core *core, uint32_t offset, uint32_t value)
     }
     for (int i = 0; i < 4; i++)
         arguments[i] = core_register(core, UC_ARM_REG_R0 + i);
-    core->counters.cycles += core->substitutes[offset / 4](core, arguments) - STUB_CYCLES;
+    cycles = core->substitutes[offset / 4](core, arguments);
+    if (core->fault.kind)
+        return;
+    core->owed = cycles - STUB_CYCLES;
+    core->owed_at = OWED_NEXT;
     core->counters.substituted++;
 }
 

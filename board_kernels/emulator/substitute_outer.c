@@ -36,13 +36,12 @@ static uint64_t cycles(const struct outer *outer)
                           passes * (is_long ? LONG_PASS_CYCLES : PASS_CYCLES) +
                           (any_step ? ANY_STEP_CYCLES : 0);
 
-    return CALL_CYCLES +
-           outer->blocks * (BLOCK_CYCLES + outer->taps * (TAP_CYCLES + pairs * pair));
+    return CALL_CYCLES + outer->blocks * (BLOCK_CYCLES + outer->taps * (TAP_CYCLES + pairs * pair));
 }
 
 /* Channels of every position as rows of TILE positions, the rest 0. */
-static void gather(const int16_t *from, uint32_t row_bytes, uint32_t step, const struct outer *outer,
-                   uint32_t channels, int16_t (*to)[TILE])
+static void gather(const int16_t *from, uint32_t row_bytes, uint32_t step,
+                   const struct outer *outer, uint32_t channels, int16_t (*to)[TILE])
 {
     memset(to, 0, channels * sizeof *to);
     for (uint32_t y = 0, i = 0; y < outer->rows; y++)

@@ -64,6 +64,11 @@ const struct timing timing_table[T_ROWS] = {
                      "one SDRAM access; only where a bandwidth is given", "SLIDES", "derived"},
 };
 
+uint32_t timing_rows(void)
+{
+    return T_ROWS;
+}
+
 #define BIT(r) (uint16_t)(1u << (r))
 
 static void set_row(struct instruction *i, enum timing_row row)

@@ -66,6 +66,7 @@ struct timing {
 };
 
 extern const struct timing timing_table[T_ROWS];
+uint32_t timing_rows(void);
 
 /* Cycles that a change of the program counter adds to the rows of instructions that make one. */
 enum { REFILL_CYCLES = 2 };

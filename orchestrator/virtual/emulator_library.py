@@ -76,6 +76,7 @@ _SIGNATURES: Final = {
     "core_run": (c_int, [_CORE, c_uint64]),
     "core_substitute": (c_int, [_CORE, c_uint32, c_uint32]),
     "substitute_symbol": (c_char_p, [c_uint32]),
+    "timing_rows": (c_uint32, []),
 }
 
 

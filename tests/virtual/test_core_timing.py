@@ -1,11 +1,14 @@
 """Cycle counts of the emulated core against the timing rules, by block and by instruction."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from programs import assemble_program
 
 from orchestrator.virtual.chip import ChipMemory
 from orchestrator.virtual.core import Core
+from orchestrator.virtual.timing import markdown, timing_table
 
 SETUP = """
 start:  ldr     r0, =0x400100
@@ -214,3 +217,15 @@ def test_a_run_is_the_same_every_time(boot):
     cores = [boot(KERNELS["element by element"] + END) for _ in range(2)]
     assert cores[0].cycles == cores[1].cycles
     assert np.array_equal(cores[0].dtcm, cores[1].dtcm)
+
+
+def test_the_page_has_the_table():
+    page = Path(__file__).parents[2] / "docs" / "emulator.md"
+    assert markdown() in page.read_text(encoding="utf-8")
+
+
+def test_every_row_has_its_source_and_status():
+    rows = timing_table()
+    assert {row.status for row in rows} == {"stated", "derived", "recalled"}
+    for row in rows:
+        assert row.name and (row.source or row.status != "stated")
