@@ -76,17 +76,18 @@ def tensor_id(name: str) -> int:
     return zlib.crc32(name.encode())
 
 
-def dither_seed(seed: int, step: int, ghost: int, tensor_id: int) -> int:
-    """Return the 32-bit seed of a tensor's dither sequence.
+def dither_seeds(seed: int, step: int, ghost: int, tensor_ids: NDArray[Any]) -> list[int]:
+    """Return the 32-bit seeds of tensors' dither sequences.
 
     Parameters
     ----------
     seed : the run's seed, 0 .. 2^64 - 1.
     step : the step, from 0.
     ghost : the index of the ghost batch in the step's global batch.
-    tensor_id : what the function `tensor_id` returns for the tensor's name.
+    tensor_ids : what the function `tensor_id` returns for the tensors' names, [tensors].
     """
-    return int(philox4x32((step, ghost, tensor_id, DITHER << 24), seed)[0])
+    seeds: list[int] = philox4x32((step, ghost, tensor_ids, DITHER << 24), seed)[:, 0].tolist()
+    return seeds
 
 
 def _word(word: Word) -> NDArray[np.uint64]:

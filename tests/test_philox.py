@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.errors import ArgumentError
-from orchestrator.philox import DITHER, dither_seed, philox4x32, tensor_id
+from orchestrator.philox import DITHER, dither_seeds, philox4x32, tensor_id
 
 # Random123 1.14, tests/kat_vectors, lines "philox4x32 10".
 KNOWN = [
@@ -69,9 +69,10 @@ def test_tensor_id_is_crc32() -> None:
     assert tensor_id("123456789") == 0xCBF43926
 
 
-def test_dither_seed_is_word_0_of_its_address() -> None:
-    expected = philox4x32((11, 3, tensor_id("conv1"), DITHER << 24), 42)[0]
-    assert dither_seed(42, 11, 3, tensor_id("conv1")) == int(expected)
+def test_dither_seeds_are_words_0_of_their_addresses() -> None:
+    ids = [tensor_id("conv1"), tensor_id("fc")]
+    expected = [int(philox4x32((11, 3, i, DITHER << 24), 42)[0]) for i in ids]
+    assert dither_seeds(42, 11, 3, np.array(ids)) == expected
 
 
 @pytest.mark.parametrize("seed", [-1, 2**64])

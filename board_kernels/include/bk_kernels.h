@@ -12,6 +12,7 @@
 #define BK_KERNELS_H
 
 #include "bk_arith.h"
+#include "bk_norm.h"
 #include "bk_team.h"
 
 #include <stddef.h>
@@ -104,6 +105,63 @@ int64_t bk_affine_forward(struct bk_team *team, void *scratch, const int16_t *y,
 int64_t bk_affine_backward(struct bk_team *team, void *scratch, const int16_t *d, const int16_t *y,
                            int64_t rows, int64_t channels, const int32_t *a, const int32_t *c,
                            int p, const int32_t *b, int shift, uint32_t seed, int16_t *e);
+
+/* One operand of an activation: sums of a convolution with or without batch norm, or a stored
+ * activation (a shortcut). bk_branch_ready fills `channel`; it lives until the backward pass. */
+struct bk_branch {
+    const int16_t *y; /* [rows][channels], 16-bit */
+    int64_t rows, channels;
+    struct bk_channel *channel; /* [channels] */
+    int32_t exponent;           /* of y */
+    int32_t normalised;         /* whether there is batch norm */
+};
+
+/* A batch norm's parameters, [channels] each, and where its statistics come from or go to. */
+struct bk_norm {
+    const int32_t *gamma, *beta; /* exponent -28 */
+    int64_t epsilon;             /* Q16 of the squared unit of y, 1 .. 2^60 */
+    int64_t *mean, *variance;    /* grid 2^-28: the running values in evaluation; in training the
+                                    ghost batch's statistics are added to them */
+    int32_t running;             /* whether they are the running values */
+};
+
+/* Scratch of the three kernels below. */
+size_t bk_apply_scratch_bytes(int64_t channels, int threads);
+
+/* Fill the branch's channels. norm NULL: no batch norm. lo, hi [channels]: the extremes of y where
+ * they are known; NULL: they are measured, unless `frozen` says that no bound needs them. */
+void bk_branch_ready(struct bk_team *team, void *scratch, struct bk_branch *branch,
+                     const struct bk_norm *norm, const int32_t *lo, const int32_t *hi, int frozen);
+
+/* What became of an activation, or of the error behind it. */
+struct bk_applied {
+    int64_t saturated; /* how many the clamp changed */
+    int32_t exponent;
+    int32_t bits; /* of an activation: absolute bit length of its bound, or BK_NO_BITS */
+};
+
+/* out [rows][channels] = 13-bit activation of main + shortcut (NULL: none), negative values 0 where
+ * relu; lo, hi [channels] its extremes. frozen: absolute bit length of the activation in
+ * evaluation; BK_NO_BITS takes the bound of this ghost batch. */
+void bk_apply_forward(struct bk_team *team, void *scratch, const struct bk_branch *main,
+                      const struct bk_branch *shortcut, int relu, int frozen, int16_t *out,
+                      int32_t *lo, int32_t *hi, struct bk_applied *applied);
+
+/* Where a gradient is added, and what became of it. */
+struct bk_gradient {
+    int32_t *total;
+    int32_t measure;  /* whether the total is left alone */
+    int32_t chosen;   /* exponent of the total, unless measured */
+    int32_t exponent; /* result: of the exact sums reported */
+    struct bk_sums sums;
+};
+
+/* e [rows][channels] = 13-bit error at the sums of a branch from d, 16-bit of an exponent, with
+ * extremes in the branch's channels; the gradients of gamma and beta (with batch norm only). */
+void bk_apply_backward(struct bk_team *team, void *scratch, const struct bk_branch *branch,
+                       const int16_t *d, int exponent, uint32_t seed, int16_t *e,
+                       struct bk_gradient *gamma, struct bk_gradient *beta,
+                       struct bk_applied *applied);
 
 /* ---- pools ---- */
 

@@ -5,12 +5,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator.boards.forward import (
-    conv_shape,
-    dropout_key,
-    mantissa16_of_area,
-    pool_shape,
-)
+from orchestrator.boards.forward import dropout_key, mantissa16_of_area
 from orchestrator.boards.tensors import Array, Pass, Tensor
 from orchestrator.dfp import (
     LIMIT16,
@@ -20,7 +15,7 @@ from orchestrator.dfp import (
     exact_exponent,
 )
 from orchestrator.model.lower import ApplyOp, Branch, ConvOp, DropoutOp, PoolOp
-from orchestrator.model.norm import backward_coefficients
+from orchestrator.model.ops_apply import Gradient
 from orchestrator.model.shapes import PoolShape, Sums
 
 Write = Callable[[Array | None, int, int, Array | None, int, Array], Sums]
@@ -77,7 +72,7 @@ class Backward:
         state = self.state
         e = self.errors.pop(op.output)
         x, w = state.activations[op.input], state.weights.copies[op.weight]
-        shape = conv_shape(op, state.n)
+        shape = state.shapes.conv[op.name]
         e_data, x_data = e.data.reshape(shape.y_shape), x.data.reshape(shape.x_shape)
         exponent = e.exponent + x.exponent
         chosen = self.exponents[op.weight]
@@ -149,8 +144,8 @@ class Backward:
             self.waiting[tensor] -= 1
             self.partial[tensor] = d
             return
-        h, w, c = state.plan.shapes[tensor]
-        shape = PoolShape(state.n, h, w, c, 1, 1, 1, 0, h, w)
+        n, h, w, c = state.shapes.tensors[tensor]
+        shape = PoolShape(n, h, w, c, 1, 1, 1, 0, h, w)
         self._window(tensor, consumer, shape, d, None)
         self._release(d.data)
 
@@ -183,32 +178,25 @@ class Backward:
             self._release(d.data)
 
     def _branch_error(self, branch: Branch, d: Tensor) -> None:
-        """Write the 13-bit error at the sums of one branch, and its batch norm's gradients."""
+        """Write the 13-bit error at the sums of one branch; add its batch norm's gradients."""
         state = self.state
-        y = state.sums.pop(branch.y)
-        y_rows = state.rows(branch.y, y.data) if branch.norm is not None else None
-        d_rows = state.rows(branch.y, d.data)
-        d1, d2, dmax = state.kernels.affine_backward_sums(d_rows, y_rows)
-        c = backward_coefficients(
-            state.branches.pop(branch.y),
-            d1=d1,
-            d2=d2,
-            dmax=dmax,
-            rows=d_rows.shape[0],
-            error_exponent=d.exponent,
-        )
-        if branch.norm is not None:
-            assert c.beta is not None and c.gamma is not None
-            self._gradient(branch.norm.beta, *c.beta)
-            self._gradient(branch.norm.gamma, *c.gamma)
+        norm = branch.norm
+        names = () if norm is None else (norm.gamma, norm.beta)
         e = state.take(branch.y)
-        assert state.address is not None
-        state.saturated["e"] += state.kernels.affine_backward(
-            d_rows, y_rows, c.a, c.c, c.p, c.b, c.shift,
-            state.address.dither(branch.y), state.rows(branch.y, e),
-        )  # fmt: skip
-        self.errors[branch.y] = Tensor(e, c.exponent)
-        self._release(y.data)
+        carried = state.kernels.apply_backward(
+            state.branches.pop(branch.y),
+            state.rows(branch.y, d.data),
+            d.exponent,
+            state.dithers[branch.y],
+            state.rows(branch.y, e),
+            tuple(Gradient(self.gradients[name], self.exponents[name]) for name in names),
+        )
+        for name, rounded in zip(names, carried.gradients, strict=True):
+            state.histories.record(f"g:{name}", rounded.bits)
+            state.saturated["g"] += rounded.saturated
+        state.saturated["e"] += carried.saturated
+        self.errors[branch.y] = Tensor(e, carried.exponent)
+        self._release(state.sums.pop(branch.y).data)
 
     def _gradient(self, name: str, total: NDArray[np.int64], exponent: int) -> None:
         chosen = self.exponents[name]
@@ -223,14 +211,14 @@ class Backward:
     def _pool(self, op: PoolOp) -> None:
         state = self.state
         d = self.partial.pop(op.output)
-        shape = pool_shape(op, state.n)
+        shape = state.shapes.pool[op.name]
         if op.kind == "max":
             index = state.pool_indices.pop(op.name)
             if op.input != state.plan.input:
                 self._window(op.input, op.name, shape, d, index)
             self._release(index)
         elif op.input != state.plan.input:
-            m, e = mantissa16_of_area(op)
+            m, e = mantissa16_of_area(*op.kernel)
             scaled = state.take(op.output)
             state.saturated["d"] += state.kernels.scale16(d.data, m, 16, LIMIT16, scaled)
             self._window(op.input, op.name, shape, Tensor(scaled, d.exponent + 16 + e), None)

@@ -1,11 +1,13 @@
 """Forward pass of one ghost batch, in training, in calibration and in evaluation."""
 
+from enum import Enum, auto
 from fractions import Fraction
+from functools import cache
+from typing import Any
 
 import numpy as np
 
-from orchestrator.boards.running import RunningStatistics
-from orchestrator.boards.tensors import Array, Pass, Tensor
+from orchestrator.boards.tensors import UINT8, Array, Pass, Tensor
 from orchestrator.dfp import (
     LIMIT13,
     LOGIT_EXPONENT,
@@ -16,33 +18,24 @@ from orchestrator.dfp import (
     mantissa16,
 )
 from orchestrator.model.lower import ApplyOp, Branch, ConvOp, DropoutOp, PoolOp
-from orchestrator.model.norm import (
-    IdentityShortcut,
-    NormBranch,
-    batch_statistics,
-    forward_coefficients,
-    normalised,
-    plain,
-    running_contribution,
-)
-from orchestrator.model.shapes import ConvShape, DropoutKey, PoolShape, Sums
+from orchestrator.model.ops_apply import NormSource
+from orchestrator.model.shapes import DropoutKey, Sums
 from orchestrator.philox import tensor_id
 
 
-def conv_shape(op: ConvOp, n: int) -> ConvShape:
-    """Return the kernel's shape of a convolution for n images."""
-    return ConvShape(
-        n, op.height, op.width, op.channels, op.filters, *op.kernel,
-        op.stride, op.padding, op.out_height, op.out_width,
-    )  # fmt: skip
+class Mode(Enum):
+    """What a forward pass is for."""
 
+    TRAINING = auto()
+    """A backward pass follows; statistics are the ghost batch's own."""
 
-def pool_shape(op: PoolOp, n: int) -> PoolShape:
-    """Return the kernel's shape of a pool for n images."""
-    return PoolShape(
-        n, op.height, op.width, op.channels, *op.kernel,
-        op.stride, op.padding, op.out_height, op.out_width,
-    )  # fmt: skip
+    EVALUATION = auto()
+    """Running statistics, and exponents from the histories alone, so that an image's logits depend
+    on nothing but the image."""
+
+    CALIBRATION = auto()
+    """Evaluation of weights without histories: exponents come from these images, and their bit
+    lengths are recorded."""
 
 
 class Forward:
@@ -50,26 +43,21 @@ class Forward:
 
     Parameters
     ----------
-    state : the pass; its activations and sums are filled in.
-    running : evaluation: batch norm's running statistics. Exponents then come from the histories
-        alone, so that an image's logits depend on nothing but the image, and what is no longer
-        needed is released at once. None in training: statistics are the ghost batch's own.
-    calibrating : evaluation of weights without histories: exponents come from these images, and
-        their bit lengths are recorded.
+    state : the pass; its activations and sums are filled in. In evaluation and calibration, what
+        is no longer needed is released at once.
+    mode : what the pass is for.
     """
 
-    def __init__(
-        self, state: Pass, running: RunningStatistics | None = None, *, calibrating: bool = False
-    ) -> None:
+    def __init__(self, state: Pass, mode: Mode = Mode.TRAINING) -> None:
         self.state = state
-        self.running = running
-        self.frozen = running is not None and not calibrating
+        self.training = mode is Mode.TRAINING
+        self.frozen = mode is Mode.EVALUATION
 
     def run(self, x: Tensor) -> Array:
         """Return the logits, int16 [n, classes] on 2^-10, of the input mantissas."""
         state = self.state
         state.activations[state.plan.input] = x
-        last_use = _last_uses(state) if self.running is not None else {}
+        last_use = {} if self.training else _last_uses(state)
         for i, op in enumerate(state.plan.ops):
             match op:
                 case ConvOp():
@@ -83,7 +71,7 @@ class Forward:
             for store, name in last_use.get(i, ()):
                 state.arena.give(getattr(state, store).pop(name).data)
         logits = state.sums[state.plan.logits.output].data
-        return logits.reshape(state.n, -1)
+        return logits.reshape(state.shapes.n, -1)
 
     def _conv(self, op: ConvOp) -> None:
         state = self.state
@@ -93,7 +81,7 @@ class Forward:
         if op.bias is not None:
             master = state.weights.masters[op.bias].astype(np.int64)
             bias = half_up(master, exponent - MASTER_EXPONENT)
-        shape = conv_shape(op, state.n)
+        shape = state.shapes.conv[op.name]
         y = state.take(op.output)
 
         def write(shift: int) -> Sums:
@@ -118,89 +106,70 @@ class Forward:
         state.saturated["y"] += sums.saturated
         state.sums[op.output] = Tensor(y, chosen)
 
-    def _branch(self, branch: Branch) -> NormBranch:
-        """Return a branch's statistics and parameters, ready for coefficients."""
+    def _branch(self, branch: Branch) -> Any:
+        """Return a convolution's sums and their batch norm, ready to be applied."""
         state = self.state
         y = state.sums[branch.y]
+        source = None
+        if (norm := branch.norm) is not None:
+            source = NormSource(
+                state.weights.masters[norm.gamma],
+                state.weights.masters[norm.beta],
+                norm.layer.epsilon,
+                state.running.step_sums(norm) if self.training else state.running.statistics(norm),
+                not self.training,
+            )
         rows = state.rows(branch.y, y.data)
-        norm = branch.norm
-        lo: Array | None = None
-        hi: Array | None = None
-        if not self.frozen:
-            s1, s2, lo, hi = state.kernels.channel_statistics(rows)
-        if norm is None:
-            return plain(exponent=y.exponent, lo=lo, hi=hi, channels=rows.shape[1])
-        if self.running is not None:
-            statistics = self.running.statistics(norm, y.exponent)
-        else:
-            statistics = batch_statistics(s1, s2, rows.shape[0])
-            state.contributions[norm.gamma] = running_contribution(statistics, y.exponent)
-        return normalised(
-            exponent=y.exponent,
-            lo=lo,
-            hi=hi,
-            gamma=state.weights.masters[norm.gamma],
-            beta=state.weights.masters[norm.beta],
-            statistics=statistics,
-            epsilon=norm.layer.epsilon,
-        )
+        ready = state.kernels.branch(rows, y.exponent, source, frozen=self.frozen)
+        if self.training:
+            state.branches[branch.y] = ready
+        return ready
 
-    def _identity(self, name: str) -> IdentityShortcut:
-        """Return a stored activation as a shortcut, with its extremes where a bound needs them."""
-        tensor = self.state.activations[name]
-        lo, hi = tensor.lo, tensor.hi
-        if lo is None and not self.frozen:
-            rows = self.state.rows(name, tensor.data)
-            _, _, lo, hi = self.state.kernels.channel_statistics(rows)
-        return IdentityShortcut(exponent=tensor.exponent, lo=lo, hi=hi)
+    def _identity(self, name: str) -> Any:
+        """Return a stored activation, ready to be added."""
+        state = self.state
+        tensor = state.activations[name]
+        return state.kernels.branch(
+            state.rows(name, tensor.data),
+            tensor.exponent,
+            None,
+            tensor.extremes,
+            frozen=self.frozen,
+        )
 
     def _apply(self, op: ApplyOp) -> None:
         state = self.state
         main = self._branch(op.main)
-        z: Array | None = None
-        shortcut: NormBranch | IdentityShortcut | None = None
+        shortcut = None
         if isinstance(op.shortcut, Branch):
             shortcut = self._branch(op.shortcut)
-            z = state.rows(op.shortcut.y, state.sums[op.shortcut.y].data)
         elif op.shortcut is not None:
             shortcut = self._identity(op.shortcut)
-            z = state.rows(op.shortcut, state.activations[op.shortcut].data)
         key = f"a:{op.name}"
-        c = forward_coefficients(
-            main,
-            shortcut,
-            relu=op.relu,
-            frozen_bits=state.histories.frozen(key) if self.frozen else None,
+        frozen_bits = state.histories.frozen(key) if self.frozen else None
+        out = state.take(op.output)
+        applied = state.kernels.apply_forward(
+            main, shortcut, op.relu, frozen_bits, state.rows(op.output, out)
         )
         if not self.frozen:
-            state.histories.record(key, c.bits)
-        if self.running is None:
-            state.branches[op.main.y] = main
-            if isinstance(op.shortcut, Branch):
-                assert isinstance(shortcut, NormBranch)
-                state.branches[op.shortcut.y] = shortcut
-        out = state.take(op.output)
-        y = state.rows(op.main.y, state.sums[op.main.y].data)
-        saturated, lo, hi = state.kernels.affine_forward(
-            y, c.a, c.b, z, c.r, c.shift, op.relu, state.rows(op.output, out)
-        )
-        state.saturated["a"] += saturated
-        state.activations[op.output] = Tensor(out, c.exponent, lo, hi)
+            state.histories.record(key, applied.bits)
+        state.saturated["a"] += applied.saturated
+        state.activations[op.output] = Tensor(out, applied.exponent, (applied.lo, applied.hi))
 
     def _pool(self, op: PoolOp) -> None:
         state = self.state
         x = state.activations[op.input]
-        shape = pool_shape(op, state.n)
+        shape = state.shapes.pool[op.name]
         out = state.take(op.output)
         if op.kind == "max":
-            index = state.take(op.output, np.uint8)
+            index = state.take(op.output, UINT8)
             state.kernels.max_pool_forward(shape, x.data, out, index)
-            if self.running is not None:
-                state.arena.give(index)
-            else:
+            if self.training:
                 state.pool_indices[op.name] = index
+            else:
+                state.arena.give(index)
         else:
-            m, e = mantissa16_of_area(op)
+            m, e = mantissa16_of_area(*op.kernel)
             state.kernels.avg_pool_forward(shape, x.data, m, -e, out)
         state.activations[op.output] = Tensor(out, x.exponent)
 
@@ -208,7 +177,7 @@ class Forward:
         state = self.state
         x = state.activations[op.input]
         out = state.take(op.output)
-        if self.running is not None or state.address is None:
+        if not self.training or state.address is None:
             np.copyto(out, x.data)
             state.activations[op.output] = x._replace(data=out)
             return
@@ -226,9 +195,10 @@ def dropout_key(op: DropoutOp, state: Pass) -> DropoutKey:
     return DropoutKey(a.seed, a.epoch, tensor_id(op.name), a.positions)
 
 
-def mantissa16_of_area(op: PoolOp) -> tuple[int, int]:
-    """Return 1/(window area) as a 16-bit mantissa and exponent."""
-    return mantissa16(Fraction(1, op.kernel[0] * op.kernel[1]))
+@cache
+def mantissa16_of_area(height: int, width: int) -> tuple[int, int]:
+    """Return 1/(area of a window) as a 16-bit mantissa and exponent."""
+    return mantissa16(Fraction(1, height * width))
 
 
 def _last_uses(state: Pass) -> dict[int, list[tuple[str, str]]]:

@@ -40,10 +40,14 @@ class Histories:
         self._index = {key: i for i, key in enumerate(self.keys)}
         self.entries: dict[str, list[int | None]] = {key: [] for key in self.keys}
         self.current: NDArray[np.int32] = np.full(len(self.keys), NONE, np.int32)
+        self._exponents: dict[str, int | None] = {}
 
     def exponent(self, key: str) -> int | None:
         """Return the delayed exponent of a 16-bit tensor, or None without a non-zero entry."""
-        return delayed_exponent(self.entries[key])
+        # Entries change once a step, and every ghost batch asks.
+        if key not in self._exponents:
+            self._exponents[key] = delayed_exponent(self.entries[key])
+        return self._exponents[key]
 
     def frozen(self, key: str) -> int:
         """Return the absolute bit length an activation is given in evaluation."""
@@ -54,7 +58,8 @@ class Histories:
         """Note the absolute bit length of one tensor of this step."""
         if bits is not None:
             i = self._index[key]
-            self.current[i] = max(int(self.current[i]), bits)
+            if bits > self.current[i]:
+                self.current[i] = bits
 
     def discard_step(self) -> None:
         """Forget the bit lengths of the step under way."""
@@ -66,6 +71,7 @@ class Histories:
             steps = GRADIENT_DELAY_STEPS if key.startswith("g:") else DELAY_STEPS
             bits = None if value == NONE else value
             self.entries[key] = list(extend_history(self.entries[key], bits, steps))
+        self._exponents.clear()
         self.discard_step()
 
     def is_empty(self) -> bool:
@@ -87,4 +93,5 @@ class Histories:
                 "is in only one of the two; use it with the version and network that wrote it"
             )
         self.entries = {key: list(entries.get(key, ())) for key in self.keys}
+        self._exponents.clear()
         self.discard_step()

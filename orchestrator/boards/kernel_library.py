@@ -51,6 +51,70 @@ class Finish(Structure):
     ]
 
 
+NO_BITS: Final = -(2**31)
+"""``BK_NO_BITS``."""
+
+
+class Channel(Structure):
+    """``struct bk_channel``; each ``struct bk_soft`` as its mantissa and exponent."""
+
+    _fields_ = [
+        ("mean", c_int64),
+        ("scale_m", c_int32),
+        ("scale_e", c_int32),
+        ("inverse_sigma_m", c_int32),
+        ("inverse_sigma_e", c_int32),
+        ("beta", c_int32),
+        ("lo", c_int32),
+        ("hi", c_int32),
+        ("unused", c_int32),
+    ]
+
+
+class BranchInput(Structure):
+    """``struct bk_branch``."""
+
+    _fields_ = [
+        ("y", _ARRAY),
+        ("rows", c_int64),
+        ("channels", c_int64),
+        ("channel", _ARRAY),
+        ("exponent", c_int32),
+        ("normalised", c_int32),
+    ]
+
+
+class NormInput(Structure):
+    """``struct bk_norm``."""
+
+    _fields_ = [
+        ("gamma", _ARRAY),
+        ("beta", _ARRAY),
+        ("epsilon", c_int64),
+        ("mean", _ARRAY),
+        ("variance", _ARRAY),
+        ("running", c_int32),
+    ]
+
+
+class AppliedReport(Structure):
+    """``struct bk_applied``."""
+
+    _fields_ = [("saturated", c_int64), ("exponent", c_int32), ("bits", c_int32)]
+
+
+class GradientReport(Structure):
+    """``struct bk_gradient``."""
+
+    _fields_ = [
+        ("total", _ARRAY),
+        ("measure", c_int32),
+        ("chosen", c_int32),
+        ("exponent", c_int32),
+        ("sums", SumsReport),
+    ]
+
+
 class Scores(Structure):
     """``struct bk_scores``."""
 
@@ -68,6 +132,9 @@ _POOL = POINTER(PoolSizes)
 _SUMS = POINTER(SumsReport)
 _FINISH = POINTER(Finish)
 _SCALAR = POINTER(Scalar)
+_BRANCH = POINTER(BranchInput)
+_APPLIED = POINTER(AppliedReport)
+_GRADIENT = POINTER(GradientReport)
 _MATRIX = (_ARRAY, c_int64, c_int64)
 
 _PROTOTYPES: Final[dict[str, tuple[Any, tuple[Any, ...]]]] = {
@@ -109,6 +176,20 @@ _PROTOTYPES: Final[dict[str, tuple[Any, tuple[Any, ...]]]] = {
         c_int64,
         (_TEAM, _SCRATCH, _ARRAY, *_MATRIX, _ARRAY, _ARRAY, c_int, _ARRAY, c_int, c_uint32)
         + (_ARRAY,),
+    ),
+    "bk_apply_scratch_bytes": (c_size_t, (c_int64, c_int)),
+    "bk_branch_ready": (
+        None,
+        (_TEAM, _SCRATCH, _BRANCH, POINTER(NormInput), _ARRAY, _ARRAY, c_int),
+    ),
+    "bk_apply_forward": (
+        None,
+        (_TEAM, _SCRATCH, _BRANCH, _BRANCH, c_int, c_int, _ARRAY, _ARRAY, _ARRAY, _APPLIED),
+    ),
+    "bk_apply_backward": (
+        None,
+        (_TEAM, _SCRATCH, _BRANCH, _ARRAY, c_int, c_uint32, _ARRAY, _GRADIENT, _GRADIENT)
+        + (_APPLIED,),
     ),
     "bk_max_pool_forward": (None, (_TEAM, _POOL, _ARRAY, _ARRAY, _ARRAY)),
     "bk_avg_pool_forward": (None, (_TEAM, _SCRATCH, _POOL, _ARRAY, c_int64, c_int, _ARRAY)),

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
+from orchestrator.model.ops_apply import Applied, Carried, Gradient, NormSource
 from orchestrator.model.shapes import ConvShape, DropoutKey, PoolShape, Sums
 
 Array = NDArray[Any]
@@ -81,6 +82,36 @@ class Kernels(Protocol):
         e: Array,
     ) -> int:
         """Write e = sat13((a*d + c*half_up(y, p) + b + dither) >> shift); return saturations."""
+
+    def branch(
+        self,
+        y: Array,
+        exponent: int,
+        norm: NormSource | None,
+        extremes: tuple[Array, Array] | None = None,
+        *,
+        frozen: bool = False,
+    ) -> Any:
+        """Return sums y [rows, c] and their batch norm, ready for the kernels' other two.
+
+        It holds y, which must stay as it is until the last of them.
+        """
+
+    def apply_forward(
+        self, main: Any, shortcut: Any | None, relu: bool, frozen_bits: int | None, out: Array
+    ) -> Applied:
+        """Write the 13-bit activation of two branches' sum."""
+
+    def apply_backward(
+        self,
+        main: Any,
+        d: Array,
+        exponent: int,
+        seed: int,
+        e: Array,
+        gradients: tuple[Gradient, ...],
+    ) -> Carried:
+        """Write the 13-bit error at a branch's sums; add gamma's and beta's gradients."""
 
     def max_pool_forward(self, shape: PoolShape, x: Array, out: Array, index: Array) -> None:
         """Write each window's maximum and its position in the window."""

@@ -8,11 +8,18 @@ kernel runs.
 import os
 import threading
 import weakref
-from ctypes import byref, c_int64
+from ctypes import CDLL, addressof, byref, c_int64
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
 from orchestrator.boards.kernel_arguments import (
+    INT16,
+    INT32,
+    INT64,
+    UINT8,
     Array,
     address,
     check_labels,
@@ -27,15 +34,21 @@ from orchestrator.boards.kernel_arguments import (
     shift_of,
 )
 from orchestrator.boards.kernel_library import (
-    ConvSizes,
+    NO_BITS,
+    AppliedReport,
+    BranchInput,
+    Channel,
+    GradientReport,
+    NormInput,
     PoolSizes,
     Scores,
     SumsReport,
     choose_set,
     load_library,
 )
-from orchestrator.dfp import MASTER_EXPONENT, MOMENTUM_EXPONENT
+from orchestrator.dfp import MASTER_EXPONENT, MOMENTUM_EXPONENT, absolute_bits, epsilon_q16
 from orchestrator.errors import ArgumentError, MissingToolError
+from orchestrator.model.ops_apply import Applied, Carried, Gradient, NormSource, Rounded
 from orchestrator.model.shapes import ConvShape, DropoutKey, PoolShape, Sums
 
 KERNELS_VARIABLE = "REGATTA_KERNELS"
@@ -44,6 +57,7 @@ KERNELS_VARIABLE = "REGATTA_KERNELS"
 _FORWARD, _INPUT_GRADIENT, _WEIGHT_GRADIENT = range(3)
 _ALIGNMENT = 64
 _MOST_THREADS = 1024
+_epsilon_q16 = lru_cache(maxsize=4096)(epsilon_q16)
 
 
 def open_kernels(threads: int = 1, kernel_set: str | None = None) -> "NativeKernels":
@@ -70,6 +84,29 @@ def open_kernels(threads: int = 1, kernel_set: str | None = None) -> "NativeKern
     return NativeKernels(threads, choose_set(kernel_set))
 
 
+class _ConvPlan:
+    """What every call of one convolution hands to C, made once per shape."""
+
+    def __init__(self, library: CDLL, shape: ConvShape, threads: int) -> None:
+        self.sizes = conv_sizes(shape)
+        self.x_shape, self.w_shape, self.y_shape = shape.x_shape, shape.w_shape, shape.y_shape
+        self.scratch_bytes = tuple(
+            int(library.bk_conv_scratch_bytes(byref(self.sizes), conv_pass, threads))
+            for conv_pass in (_FORWARD, _INPUT_GRADIENT, _WEIGHT_GRADIENT)
+        )
+
+
+@dataclass(slots=True)
+class _Branch:
+    """``struct bk_branch`` and the memory it points to."""
+
+    c: BranchInput
+    y: Array
+    channel: Any
+    measured: bool
+    """Whether the extremes of y are known."""
+
+
 class NativeKernels:
     """A compiled kernel set and its threads; calls from several threads take turns.
 
@@ -91,7 +128,10 @@ class NativeKernels:
         self.threads = threads
         self._c = load_library(kernel_set)
         self._lock = threading.Lock()
-        self._memory = np.empty(0, np.uint8)
+        self._memory = np.empty(0, UINT8)
+        self._scratch_at = 0
+        self._conv_plans: dict[ConvShape, _ConvPlan] = {}
+        self._apply_scratch_bytes: dict[int, int] = {}
         self._team = self._c.bk_team_open(threads)
         if not self._team:
             raise MissingToolError(f"the system gave no {threads} threads; use fewer")
@@ -102,9 +142,9 @@ class NativeKernels:
     def normalise(self, pixels: Array, table: Array, out: Array) -> None:
         """Write the input mantissas of uint8 pixels [n, h, w, c] through table [256, c]."""
         channels = pixels.shape[-1]
-        p_pixels = address("pixels", pixels, np.uint8, pixels.shape)
-        p_table = address("table", table, np.int16, (256, channels))
-        p_out = output_address("out", out, np.int16, pixels.shape)
+        p_pixels = address("pixels", pixels, UINT8, pixels.shape)
+        p_table = address("table", table, INT16, (256, channels))
+        p_out = output_address("out", out, INT16, pixels.shape)
         with self._lock:
             self._c.bk_normalise(
                 self._team, p_pixels, pixels.size // channels, channels, p_table, p_out
@@ -116,17 +156,16 @@ class NativeKernels:
         self, shape: ConvShape, x: Array, w: Array, bias: Array | None, shift: int, y: Array
     ) -> Sums:
         """Write y = sat16(half_up(x * w + bias, shift))."""
-        sizes, sums = conv_sizes(shape), SumsReport()
-        arrays = (
-            address("x", x, np.int16, shape.x_shape),
-            address("w", w, np.int16, shape.w_shape),
-            optional_address("bias", bias, np.int64, (shape.k,)),
-        )
-        p_y = output_address("y", y, np.int16, shape.y_shape)
+        plan, sums = self._conv_plan(shape), SumsReport()
+        p_x = address("x", x, INT16, plan.x_shape)
+        p_w = address("w", w, INT16, plan.w_shape)
+        p_bias = optional_address("bias", bias, INT64, (shape.k,))
+        p_y = output_address("y", y, INT16, plan.y_shape)
         with self._lock:
-            scratch = self._conv_scratch(sizes, _FORWARD)
+            scratch = self._scratch(plan.scratch_bytes[_FORWARD])
             self._c.bk_conv_forward(
-                self._team, scratch, byref(sizes), *arrays, shift_of(shift), p_y, byref(sums)
+                *(self._team, scratch, byref(plan.sizes), p_x, p_w, p_bias),
+                *(shift_of(shift), p_y, byref(sums)),
             )
         return Sums(sums.bits, sums.saturated)
 
@@ -143,15 +182,15 @@ class NativeKernels:
         d: Array,
     ) -> Sums:
         """Write d = sat16(half_up(aligned sum of e * w^T and addend, shift)), 0 where mask <= 0."""
-        sizes, sums = conv_sizes(shape), SumsReport()
-        p_e = address("e", e, np.int16, shape.y_shape)
-        p_w = address("w", w, np.int16, shape.w_shape)
-        p_d = output_address("d", d, np.int16, shape.x_shape)
-        finish = finish_of(shape.x_shape, addend, acc_shift, addend_shift, mask, shift)
+        plan, sums = self._conv_plan(shape), SumsReport()
+        p_e = address("e", e, INT16, plan.y_shape)
+        p_w = address("w", w, INT16, plan.w_shape)
+        p_d = output_address("d", d, INT16, plan.x_shape)
+        finish = finish_of(plan.x_shape, addend, acc_shift, addend_shift, mask, shift)
         with self._lock:
-            scratch = self._conv_scratch(sizes, _INPUT_GRADIENT)
+            scratch = self._scratch(plan.scratch_bytes[_INPUT_GRADIENT])
             self._c.bk_conv_input_gradient(
-                self._team, scratch, byref(sizes), p_e, p_w, byref(finish), p_d, byref(sums)
+                self._team, scratch, byref(plan.sizes), p_e, p_w, byref(finish), p_d, byref(sums)
             )
         return Sums(sums.bits, sums.saturated)
 
@@ -159,22 +198,15 @@ class NativeKernels:
         self, shape: ConvShape, e: Array, x: Array, shift: int | None, total: Array
     ) -> Sums:
         """Add sat16(half_up(e^T * x, shift)) to total; only measure where shift is None."""
-        sizes, sums = conv_sizes(shape), SumsReport()
-        p_e = address("e", e, np.int16, shape.y_shape)
-        p_x = address("x", x, np.int16, shape.x_shape)
-        p_total = output_address("total", total, np.int32, shape.w_shape)
+        plan, sums = self._conv_plan(shape), SumsReport()
+        p_e = address("e", e, INT16, plan.y_shape)
+        p_x = address("x", x, INT16, plan.x_shape)
+        p_total = output_address("total", total, INT32, plan.w_shape)
         with self._lock:
-            scratch = self._conv_scratch(sizes, _WEIGHT_GRADIENT)
+            scratch = self._scratch(plan.scratch_bytes[_WEIGHT_GRADIENT])
             self._c.bk_conv_weight_gradient(
-                self._team,
-                scratch,
-                byref(sizes),
-                p_e,
-                p_x,
-                shift is None,
-                shift_of(shift or 0),
-                p_total,
-                byref(sums),
+                *(self._team, scratch, byref(plan.sizes), p_e, p_x),
+                *(shift is None, shift_of(shift or 0), p_total, byref(sums)),
             )
         return Sums(sums.bits, sums.saturated)
 
@@ -182,7 +214,7 @@ class NativeKernels:
         """Return the exact sums over rows of [rows, c]."""
         rows, channels = matrix_of("e", e)
         sums = np.empty(channels, np.int64)
-        p_e = address("e", e, np.int16, e.shape)
+        p_e = address("e", e, INT16, e.shape)
         with self._lock:
             scratch = self._statistics_scratch(channels)
             self._c.bk_channel_sums(self._team, scratch, p_e, rows, channels, sums.ctypes.data)
@@ -191,8 +223,8 @@ class NativeKernels:
     def accumulate(self, v: Array, shift: int | None, total: Array) -> Sums:
         """Add sat16(half_up(v, shift)) to total; only measure where shift is None."""
         sums = SumsReport()
-        p_v = address("v", v, np.int64, v.shape)
-        p_total = output_address("total", total, np.int32, v.shape)
+        p_v = address("v", v, INT64, v.shape)
+        p_total = output_address("total", total, INT32, v.shape)
         self._c.bk_accumulate(
             p_v, v.size, shift is None, shift_of(shift or 0), p_total, byref(sums)
         )
@@ -200,12 +232,101 @@ class NativeKernels:
 
     # ---- batch norm, shortcut, ReLU ------------------------------------------------------------
 
+    def branch(
+        self,
+        y: Array,
+        exponent: int,
+        norm: NormSource | None,
+        extremes: tuple[Array, Array] | None = None,
+        *,
+        frozen: bool = False,
+    ) -> _Branch:
+        """Return sums y [rows, c] and their batch norm, ready for the two kernels below."""
+        rows, channels = matrix_of("y", y)
+        p_y = address("y", y, INT16, y.shape)
+        channel = (Channel * channels)()
+        branch = BranchInput(p_y, rows, channels, addressof(channel), exponent)
+        p_norm = None if norm is None else byref(_norm_input(norm, channels, exponent))
+        p_lo = p_hi = None
+        if extremes is not None:
+            p_lo = address("lo", extremes[0], INT32, (channels,))
+            p_hi = address("hi", extremes[1], INT32, (channels,))
+        with self._lock:
+            scratch = self._apply_scratch(channels)
+            self._c.bk_branch_ready(self._team, scratch, byref(branch), p_norm, p_lo, p_hi, frozen)
+        return _Branch(branch, y, channel, extremes is not None or not frozen)
+
+    def apply_forward(
+        self,
+        main: _Branch,
+        shortcut: _Branch | None,
+        relu: bool,
+        frozen_bits: int | None,
+        out: Array,
+    ) -> Applied:
+        """Write the 13-bit activation of two branches' sum."""
+        channels, applied = main.c.channels, AppliedReport()
+        if frozen_bits is None and not (main.measured and (shortcut is None or shortcut.measured)):
+            raise ArgumentError(
+                "a bound needs the extremes of y and of the shortcut, or frozen bits"
+            )
+        if shortcut is not None and shortcut.y.shape != main.y.shape:
+            raise ArgumentError(
+                f"a shortcut of shape {shortcut.y.shape} cannot be added to {main.y.shape}"
+            )
+        lo, hi = np.empty(channels, INT32), np.empty(channels, INT32)
+        p_out = output_address("out", out, INT16, main.y.shape)
+        p_lo = address("lo", lo, INT32, lo.shape)
+        p_hi = address("hi", hi, INT32, lo.shape)
+        p_shortcut = None if shortcut is None else byref(shortcut.c)
+        with self._lock:
+            scratch = self._apply_scratch(channels)
+            self._c.bk_apply_forward(
+                *(self._team, scratch, byref(main.c), p_shortcut, relu),
+                *(NO_BITS if frozen_bits is None else frozen_bits, p_out, p_lo, p_hi),
+                byref(applied),
+            )
+        bits = None if applied.bits == NO_BITS else applied.bits
+        return Applied(applied.exponent, bits, applied.saturated, lo, hi)
+
+    def apply_backward(
+        self,
+        main: _Branch,
+        d: Array,
+        exponent: int,
+        seed: int,
+        e: Array,
+        gradients: tuple[Gradient, ...],
+    ) -> Carried:
+        """Write the 13-bit error at a branch's sums; add gamma's and beta's gradients."""
+        channels, applied = main.c.channels, AppliedReport()
+        if not main.measured:
+            raise ArgumentError("a backward pass needs the extremes of y")
+        if len(gradients) != (2 if main.c.normalised else 0):
+            raise ArgumentError("gradients: give gamma's and beta's, or none without batch norm")
+        p_d = address("d", d, INT16, main.y.shape)
+        p_e = output_address("e", e, INT16, main.y.shape)
+        reports = [_gradient_report(gradient, channels) for gradient in gradients]
+        p_reports = [byref(report) for report in reports] or (None, None)
+        with self._lock:
+            scratch = self._apply_scratch(channels)
+            self._c.bk_apply_backward(
+                *(self._team, scratch, byref(main.c), p_d, exponent, seed, p_e, *p_reports),
+                byref(applied),
+            )
+        rounded = (
+            Rounded(absolute_bits(r.sums.bits, r.exponent), r.sums.saturated) for r in reports
+        )
+        return Carried(applied.exponent, applied.saturated, tuple(rounded))
+
+    # ---- the passes these are made of ----------------------------------------------------------
+
     def channel_statistics(self, y: Array) -> tuple[Array, Array, Array, Array]:
         """Return sum, sum of squares, minimum and maximum of each channel of [rows, c]."""
         rows, channels = matrix_of("y", y)
         s1, s2 = np.empty(channels, np.int64), np.empty(channels, np.int64)
         lo, hi = np.empty(channels, np.int32), np.empty(channels, np.int32)
-        p_y = address("y", y, np.int16, y.shape)
+        p_y = address("y", y, INT16, y.shape)
         results = [array.ctypes.data for array in (s1, s2, lo, hi)]
         with self._lock:
             scratch = self._statistics_scratch(channels)
@@ -229,12 +350,12 @@ class NativeKernels:
         if (z is None) != (r is None):
             raise ArgumentError("z and r: give both or neither")
         lo, hi = np.empty(channels, np.int32), np.empty(channels, np.int32)
-        p_y = address("y", y, np.int16, y.shape)
-        p_z = optional_address("z", z, np.int16, y.shape)
-        p_a = address("a", a, np.int32, (channels,))
-        p_r = optional_address("r", r, np.int32, (channels,))
-        p_b = address("b", b, np.int32, (channels,))
-        p_out = output_address("out", out, np.int16, y.shape)
+        p_y = address("y", y, INT16, y.shape)
+        p_z = optional_address("z", z, INT16, y.shape)
+        p_a = address("a", a, INT32, (channels,))
+        p_r = optional_address("r", r, INT32, (channels,))
+        p_b = address("b", b, INT32, (channels,))
+        p_out = output_address("out", out, INT16, y.shape)
         extremes = (lo.ctypes.data, hi.ctypes.data)
         with self._lock:
             scratch = self._statistics_scratch(channels)
@@ -249,8 +370,8 @@ class NativeKernels:
         rows, channels = matrix_of("d", d)
         d1, d2 = np.empty(channels, np.int64), np.empty(channels, np.int64)
         top = np.empty(channels, np.int32)
-        p_d = address("d", d, np.int16, d.shape)
-        p_y = optional_address("y", y, np.int16, d.shape)
+        p_d = address("d", d, INT16, d.shape)
+        p_y = optional_address("y", y, INT16, d.shape)
         results = [array.ctypes.data for array in (d1, d2, top)]
         with self._lock:
             scratch = self._statistics_scratch(channels)
@@ -273,12 +394,12 @@ class NativeKernels:
         rows, channels = matrix_of("d", d)
         check_range("shift", shift, 30)
         check_range("p", p, 14)
-        p_d = address("d", d, np.int16, d.shape)
-        p_y = optional_address("y", y, np.int16, d.shape)
-        p_a = address("a", a, np.int32, (channels,))
-        p_c = address("c", c, np.int32, (channels,))
-        p_b = address("b", b, np.int32, (channels,))
-        p_e = output_address("e", e, np.int16, d.shape)
+        p_d = address("d", d, INT16, d.shape)
+        p_y = optional_address("y", y, INT16, d.shape)
+        p_a = address("a", a, INT32, (channels,))
+        p_c = address("c", c, INT32, (channels,))
+        p_b = address("b", b, INT32, (channels,))
+        p_e = output_address("e", e, INT16, d.shape)
         with self._lock:
             scratch = self._statistics_scratch(channels)
             return int(
@@ -297,17 +418,17 @@ class NativeKernels:
                 f"max pool kernel {shape.kr} x {shape.ks}: at most 256 elements; use a smaller one"
             )
         sizes = pool_sizes(shape)
-        p_x = address("x", x, np.int16, shape.x_shape)
-        p_out = output_address("out", out, np.int16, shape.y_shape)
-        p_index = output_address("index", index, np.uint8, shape.y_shape)
+        p_x = address("x", x, INT16, shape.x_shape)
+        p_out = output_address("out", out, INT16, shape.y_shape)
+        p_index = output_address("index", index, UINT8, shape.y_shape)
         with self._lock:
             self._c.bk_max_pool_forward(self._team, byref(sizes), p_x, p_out, p_index)
 
     def avg_pool_forward(self, shape: PoolShape, x: Array, m: int, q: int, out: Array) -> None:
         """Write half_up(window sum * m, q)."""
         sizes = pool_sizes(shape)
-        p_x = address("x", x, np.int16, shape.x_shape)
-        p_out = output_address("out", out, np.int16, shape.y_shape)
+        p_x = address("x", x, INT16, shape.x_shape)
+        p_out = output_address("out", out, INT16, shape.y_shape)
         with self._lock:
             scratch = self._pool_scratch(sizes)
             self._c.bk_avg_pool_forward(
@@ -328,9 +449,9 @@ class NativeKernels:
     ) -> Sums:
         """Send d back through its windows (all positions, or the one in index), align, round."""
         sizes, sums = pool_sizes(shape), SumsReport()
-        p_d = address("d", d, np.int16, shape.y_shape)
-        p_index = optional_address("index", index, np.uint8, shape.y_shape)
-        p_out = output_address("out", out, np.int16, shape.x_shape)
+        p_d = address("d", d, INT16, shape.y_shape)
+        p_index = optional_address("index", index, UINT8, shape.y_shape)
+        p_out = output_address("out", out, INT16, shape.x_shape)
         finish = finish_of(shape.x_shape, addend, acc_shift, addend_shift, mask, shift)
         with self._lock:
             scratch = self._pool_scratch(sizes)
@@ -343,8 +464,8 @@ class NativeKernels:
 
     def scale16(self, x: Array, m: int, q: int, limit: int, out: Array) -> int:
         """Write half_up(x * m, q) clamped to +-limit; return saturations."""
-        p_x = address("x", x, np.int16, x.shape)
-        p_out = output_address("out", out, np.int16, x.shape)
+        p_x = address("x", x, INT16, x.shape)
+        p_out = output_address("out", out, INT16, x.shape)
         with self._lock:
             return int(
                 self._c.bk_scale16(
@@ -357,9 +478,9 @@ class NativeKernels:
     ) -> int:
         """Write half_up(x * m, 16) where kept, 0 elsewhere; return saturations."""
         n = x.shape[0]
-        p_x = address("x", x, np.int16, x.shape)
-        p_positions = address("positions", key.positions, np.int64, (n,))
-        p_out = output_address("out", out, np.int16, x.shape)
+        p_x = address("x", x, INT16, x.shape)
+        p_positions = address("positions", key.positions, INT64, (n,))
+        p_out = output_address("out", out, INT16, x.shape)
         with self._lock:
             return int(
                 self._c.bk_dropout(
@@ -374,7 +495,7 @@ class NativeKernels:
         self, logits: Array, labels: Array, t_on: int, t_off: int, seed: int, e: Array
     ) -> tuple[int, int]:
         """Write the 13-bit error; return the summed loss in Q0.24 and how many were right."""
-        p_e = output_address("e", e, np.int16, logits.shape)
+        p_e = output_address("e", e, INT16, logits.shape)
         scores = self._softmax(logits, labels, (t_on, t_off), seed, p_e, None)
         return scores.loss_q24, scores.top1
 
@@ -397,8 +518,8 @@ class NativeKernels:
     ) -> Scores:
         n, classes = matrix_of("logits", logits)
         scores = Scores()
-        p_logits = address("logits", logits, np.int16, logits.shape)
-        p_labels = address("labels", labels, np.int32, (n,))
+        p_logits = address("logits", logits, INT16, logits.shape)
+        p_labels = address("labels", labels, INT32, (n,))
         check_labels(labels, classes)
         self._c.bk_softmax(
             p_logits, p_labels, n, classes, *targets, seed, e, predicted, byref(scores)
@@ -409,8 +530,8 @@ class NativeKernels:
 
     def quantise(self, t: Array, shift: int, limit: int, out: Array) -> int:
         """Write clamp(half_up(t, shift)) as int16; return saturations."""
-        p_t = address("t", t, np.int32, t.shape)
-        p_out = output_address("out", out, np.int16, t.shape)
+        p_t = address("t", t, INT32, t.shape)
+        p_out = output_address("out", out, INT16, t.shape)
         with self._lock:
             return int(
                 self._c.bk_quantise(
@@ -420,7 +541,7 @@ class NativeKernels:
 
     def bits_i32(self, t: Array) -> int:
         """Return the OR of t ^ (t >> 31)."""
-        p_t = address("t", t, np.int32, t.shape)
+        p_t = address("t", t, INT32, t.shape)
         with self._lock:
             return int(self._c.bk_bits_i32(self._team, self._count_scratch(), p_t, t.size))
 
@@ -435,9 +556,9 @@ class NativeKernels:
         ahead: tuple[int, int] | None,
     ) -> tuple[int, int]:
         """Step momentum and masters in place; return their saturations."""
-        p_w = output_address("w", w, np.int32, w.shape)
-        p_v = output_address("v", v, np.int32, w.shape)
-        p_g = address("g", g, np.int32, w.shape)
+        p_w = output_address("w", w, INT32, w.shape)
+        p_v = output_address("v", v, INT32, w.shape)
+        p_g = address("g", g, INT32, w.shape)
         saturated = (c_int64 * 2)()
         scalars = (
             byref(scalar_of(m, MOMENTUM_EXPONENT)),
@@ -454,7 +575,7 @@ class NativeKernels:
 
     def sum_squares(self, t: Array, shift: int) -> int:
         """Return the exact sum of squares of clamp16(half_up(t, shift))."""
-        p_t = address("t", t, np.int32, t.shape)
+        p_t = address("t", t, INT32, t.shape)
         with self._lock:
             return int(
                 self._c.bk_sum_squares(
@@ -467,17 +588,49 @@ class NativeKernels:
     def _scratch(self, n_bytes: int) -> int:
         """Return the address of aligned memory that stays until the next call."""
         if self._memory.size < n_bytes + _ALIGNMENT:
-            self._memory = np.empty(n_bytes + _ALIGNMENT, np.uint8)
-        return -(-self._memory.ctypes.data // _ALIGNMENT) * _ALIGNMENT
+            self._memory = np.empty(n_bytes + _ALIGNMENT, UINT8)
+            self._scratch_at = -(-self._memory.ctypes.data // _ALIGNMENT) * _ALIGNMENT
+        return self._scratch_at
 
-    def _conv_scratch(self, sizes: ConvSizes, conv_pass: int) -> int:
-        return self._scratch(self._c.bk_conv_scratch_bytes(byref(sizes), conv_pass, self.threads))
+    def _conv_plan(self, shape: ConvShape) -> _ConvPlan:
+        plan = self._conv_plans.get(shape)
+        if plan is None:
+            plan = self._conv_plans[shape] = _ConvPlan(self._c, shape, self.threads)
+        return plan
 
     def _statistics_scratch(self, channels: int) -> int:
         return self._scratch(self._c.bk_statistics_scratch_bytes(channels, self.threads))
+
+    def _apply_scratch(self, channels: int) -> int:
+        n_bytes = self._apply_scratch_bytes.get(channels)
+        if n_bytes is None:
+            n_bytes = int(self._c.bk_apply_scratch_bytes(channels, self.threads))
+            self._apply_scratch_bytes[channels] = n_bytes
+        return self._scratch(n_bytes)
 
     def _pool_scratch(self, sizes: PoolSizes) -> int:
         return self._scratch(self._c.bk_pool_scratch_bytes(byref(sizes), self.threads))
 
     def _count_scratch(self) -> int:
         return self._scratch(self._c.bk_count_scratch_bytes(self.threads))
+
+
+def _norm_input(norm: NormSource, channels: int, exponent: int) -> NormInput:
+    """Return a batch norm for C, whose sums it may write."""
+    shape = (channels,)
+    return NormInput(
+        address("gamma", norm.gamma, INT32, shape),
+        address("beta", norm.beta, INT32, shape),
+        _epsilon_q16(norm.epsilon, exponent),
+        output_address("mean", norm.statistics.mean, INT64, shape),
+        output_address("variance", norm.statistics.variance, INT64, shape),
+        norm.running,
+    )
+
+
+def _gradient_report(gradient: Gradient, channels: int) -> GradientReport:
+    return GradientReport(
+        output_address("total", gradient.total, INT32, (channels,)),
+        gradient.exponent is None,
+        gradient.exponent or 0,
+    )

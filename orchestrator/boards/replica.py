@@ -7,6 +7,7 @@ host C) only carry it out. Two replicas fed the same ghost batches hold the same
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
+from functools import lru_cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,16 +15,17 @@ from numpy.typing import NDArray
 from orchestrator.boards.arena import Arena
 from orchestrator.boards.backward import Backward
 from orchestrator.boards.base import Evaluation, GhostBatch, GhostResult, ReplicaSettings
-from orchestrator.boards.forward import Forward
+from orchestrator.boards.forward import Forward, Mode
 from orchestrator.boards.histories import Histories
 from orchestrator.boards.kernels import Kernels
 from orchestrator.boards.parameters import Allocate, FlatTensors
 from orchestrator.boards.running import RunningStatistics
-from orchestrator.boards.tensors import Address, Array, Pass, Tensor, Weights
+from orchestrator.boards.tensors import INT16, Address, Array, Pass, Shapes, Tensor, Weights
 from orchestrator.dfp import LIMIT13, MASTER_EXPONENT, weight_shift
 from orchestrator.model.graph import Graph
 from orchestrator.model.lower import ApplyOp, ConvOp, Lowered, lower
 from orchestrator.optim import Norms, Scalar, Scalars, norm, norm_shift
+from orchestrator.philox import dither_seeds, tensor_id
 
 
 class Replica:
@@ -56,6 +58,9 @@ class Replica:
             self.plan.norms, {p.name: p.shape[0] for p in graph.parameters}
         )
         self._arena = Arena()
+        self._shapes = lru_cache(maxsize=8)(partial(Shapes, self.plan))
+        self._dithered = [op.output for op in self.plan.ops if isinstance(op, ConvOp)]
+        self._dithered_ids = np.array([tensor_id(name) for name in self._dithered])
         self._weights: Weights | None = None
         self._exponents: dict[str, int | None] = {}
         self._saturated: Counter[str] = Counter()
@@ -91,9 +96,9 @@ class Replica:
         For weights without histories: with them, an image's logits depend on the image alone.
         """
         self.histories.load({})
-        state = self._pass(len(images), None)
+        state = self._pass(len(images))
         try:
-            Forward(state, self.running, calibrating=True).run(self._input(images))
+            Forward(state, Mode.CALIBRATION).run(self._input(images))
         finally:
             self._arena.give_all()
         self.histories.close_step()
@@ -121,32 +126,38 @@ class Replica:
             copies[op.weight] = Tensor(copy.reshape(shape), MASTER_EXPONENT + shift)
         return Weights(copies, self.masters.views)
 
-    def _pass(self, n: int, address: Address | None) -> Pass:
+    def _pass(self, n: int) -> Pass:
         if self._weights is None:
             self._weights = self._copy_weights()
-        return Pass(self.plan, self.kernels, self._weights, self.histories, self._arena, n, address)
+        return Pass(
+            *(self.plan, self.kernels, self._weights, self.histories, self.running),
+            *(self._arena, self._shapes(n)),
+        )
 
     def _input(self, images: NDArray[np.uint8]) -> Tensor:
-        x = self._arena.take(images.shape, np.int16)
+        x = self._arena.take(images.shape, INT16)
         self.kernels.normalise(np.ascontiguousarray(images), self.settings.table, x)
         return Tensor(x, self.settings.table_exponent)
 
     def ghost_batch(self, batch: GhostBatch) -> GhostResult:
         """Add one ghost batch's gradient, bit lengths and batch statistics to the step's."""
         address = Address(self.settings.seed, batch.epoch, batch.step, batch.ghost, batch.positions)
-        state = self._pass(len(batch.images), address)
+        state = self._pass(len(batch.images))
+        state.address = address
+        seeds = dither_seeds(address.seed, address.step, address.ghost, self._dithered_ids)
+        state.dithers = dict(zip(self._dithered, seeds, strict=True))
         try:
             logits = Forward(state).run(self._input(batch.images))
-            error = self._arena.take(logits.shape, np.int16)
+            error = self._arena.take(logits.shape, INT16)
             loss, correct = self.kernels.softmax_loss(
                 logits,
                 batch.labels,
                 self.settings.target_on,
                 self.settings.target_off,
-                address.dither(self.plan.logits.name),
+                state.dithers[self.plan.logits.output],
                 error,
             )
-            self.running.add(state.contributions)
+            self.running.count_ghost_batch()
             Backward(state, self.gradients.views, self._exponents).run(error)
         finally:
             self._arena.give_all()
@@ -195,9 +206,9 @@ class Replica:
         return self._exponents
 
     def _evaluated(self, images: NDArray[np.uint8]) -> Array:
-        state = self._pass(len(images), None)
+        state = self._pass(len(images))
         try:
-            return Forward(state, self.running).run(self._input(images)).copy()
+            return Forward(state, Mode.EVALUATION).run(self._input(images)).copy()
         finally:
             self._arena.give_all()
 

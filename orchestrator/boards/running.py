@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from orchestrator.errors import ArgumentError
 from orchestrator.model.lower import Norm
-from orchestrator.model.norm import Statistics, running_update, statistics_from_running
+from orchestrator.model.norm import Statistics, running_update
 
 ONE = 1 << 28
 
@@ -54,12 +54,12 @@ class RunningStatistics:
         """Start a step's sums."""
         self.sums.fill(0)
 
-    def add(self, contributions: Mapping[str, Statistics]) -> None:
-        """Add one ghost batch's (mean, variance) by name of the batch norm's gamma."""
-        for norm in self.norms:
-            mean, var = contributions[norm.gamma]
-            self._sums[norm.mean] += mean
-            self._sums[norm.var] += var
+    def step_sums(self, norm: Norm) -> Statistics:
+        """Return views of a batch norm's sums, to which a ghost batch adds its statistics."""
+        return Statistics(self._sums[norm.mean], self._sums[norm.var])
+
+    def count_ghost_batch(self) -> None:
+        """Note that one more ghost batch has added its statistics."""
         self.sums[-1] += 1
 
     def close_step(self) -> None:
@@ -71,6 +71,6 @@ class RunningStatistics:
                     self.values[name], self._sums[name], ghosts, norm.layer.momentum
                 )
 
-    def statistics(self, norm: Norm, exponent: int) -> Statistics:
-        """Return a batch norm's running values in units of a y of this exponent."""
-        return statistics_from_running(self.values[norm.mean], self.values[norm.var], exponent)
+    def statistics(self, norm: Norm) -> Statistics:
+        """Return a batch norm's running values."""
+        return Statistics(self.values[norm.mean], self.values[norm.var])

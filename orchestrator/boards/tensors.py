@@ -11,20 +11,23 @@ from numpy.typing import NDArray
 from orchestrator.boards.arena import Arena
 from orchestrator.boards.histories import Histories
 from orchestrator.boards.kernels import Kernels
-from orchestrator.model.lower import Lowered
-from orchestrator.model.norm import NormBranch, Statistics
-from orchestrator.philox import dither_seed, tensor_id
+from orchestrator.boards.running import RunningStatistics
+from orchestrator.model.lower import ConvOp, Lowered, PoolOp
+from orchestrator.model.shapes import ConvShape, PoolShape
 
 Array = NDArray[Any]
 
+INT16 = np.dtype(np.int16)
+UINT8 = np.dtype(np.uint8)
+
 
 class Tensor(NamedTuple):
-    """Mantissas and the exponent they share; ``lo`` and ``hi`` are channel extremes where known."""
+    """Mantissas and the exponent they share."""
 
     data: Array
     exponent: int
-    lo: Array | None = None
-    hi: Array | None = None
+    extremes: tuple[Array, Array] | None = None
+    """Smallest and largest mantissa per channel, where they are known."""
 
 
 @dataclass(frozen=True)
@@ -48,9 +51,37 @@ class Address:
     ghost: int
     positions: NDArray[np.int64]
 
-    def dither(self, tensor: str) -> int:
-        """Return the dither seed of a tensor."""
-        return dither_seed(self.seed, self.step, self.ghost, tensor_id(tensor))
+
+class Shapes:
+    """Sizes of a network's operations and tensors for one number of images.
+
+    Parameters
+    ----------
+    plan : the network.
+    n : images.
+
+    Attributes
+    ----------
+    conv, pool : by name of the operation.
+    tensors : (n, h, w, c) by name.
+    """
+
+    def __init__(self, plan: Lowered, n: int) -> None:
+        self.n = n
+        self.tensors = {name: (n, *hwc) for name, hwc in plan.shapes.items()}
+        self.conv: dict[str, ConvShape] = {}
+        self.pool: dict[str, PoolShape] = {}
+        for op in plan.ops:
+            if isinstance(op, ConvOp):
+                self.conv[op.name] = ConvShape(
+                    n, op.height, op.width, op.channels, op.filters, *op.kernel,
+                    op.stride, op.padding, op.out_height, op.out_width,
+                )  # fmt: skip
+            elif isinstance(op, PoolOp):
+                self.pool[op.name] = PoolShape(
+                    n, op.height, op.width, op.channels, *op.kernel,
+                    op.stride, op.padding, op.out_height, op.out_width,
+                )  # fmt: skip
 
 
 @dataclass
@@ -61,20 +92,24 @@ class Pass:
     kernels: Kernels
     weights: Weights
     histories: Histories
+    running: RunningStatistics
     arena: Arena
-    n: int
-    address: Address | None
+    shapes: Shapes
+    address: Address | None = None
+    dithers: Mapping[str, int] = field(default_factory=dict)
+    """Dither seed by name of the tensor an error is written behind."""
     sums: dict[str, Tensor] = field(default_factory=dict)
     activations: dict[str, Tensor] = field(default_factory=dict)
-    branches: dict[str, NormBranch] = field(default_factory=dict)
+    branches: dict[str, Any] = field(default_factory=dict)
+    """By name of the sums: what the kernels made of them, for the backward pass."""
+
     pool_indices: dict[str, Array] = field(default_factory=dict)
-    contributions: dict[str, Statistics] = field(default_factory=dict)
     saturated: Counter[str] = field(default_factory=Counter)
 
     def rows(self, tensor: str, data: Array) -> Array:
         """Return [n, h, w, c] data as [rows, c] of the named tensor."""
         return data.reshape(-1, self.plan.shapes[tensor][2])
 
-    def take(self, tensor: str, dtype: type = np.int16) -> Array:
+    def take(self, tensor: str, dtype: np.dtype[Any] = INT16) -> Array:
         """Return a buffer of the named tensor's shape for this ghost batch."""
-        return self.arena.take((self.n, *self.plan.shapes[tensor]), dtype)
+        return self.arena.take(self.shapes.tensors[tensor], dtype)

@@ -1,4 +1,4 @@
-"""Batch norm as integer coefficients: pure, and used by every board (docs/numerics.md, section 4).
+"""Batch norm as integer coefficients: the oracle of `norm.c` (docs/numerics.md, section 4).
 
 A board measures exact sums and extremes per channel; the functions here turn them into the few
 integers per channel with which one pass over the tensor applies batch norm, shortcut and ReLU, or
@@ -42,7 +42,6 @@ __all__ = [
     "BackwardCoefficients",
     "ChannelGradient",
     "ForwardCoefficients",
-    "IdentityShortcut",
     "NormBranch",
     "Statistics",
     "backward_coefficients",
@@ -66,7 +65,7 @@ _LARGEST_F: Final = 40
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NormBranch:
-    """A convolution's output on its way into a sum: y, with or without batch norm.
+    """What is added: a convolution's output y, with or without batch norm, or a stored activation.
 
     Built by `normalised` or `plain`.
     """
@@ -91,15 +90,6 @@ class NormBranch:
 
     inverse_sigma: Soft | None
     """1 / sigma in 1 / (unit of y), for the backward pass; None without batch norm."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IdentityShortcut:
-    """A stored activation on its way into a sum, unchanged."""
-
-    exponent: int
-    lo: Int32 | None
-    hi: Int32 | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,7 +171,7 @@ def normalised(
 
 
 def plain(*, exponent: int, lo: Int32 | None, hi: Int32 | None, channels: int) -> NormBranch:
-    """Return the branch of a convolution output without batch norm."""
+    """Return a convolution's output without batch norm, or an identity shortcut, as a branch."""
     zeros = np.zeros(channels, dtype=np.int64)
     return NormBranch(
         exponent=exponent,
@@ -196,7 +186,7 @@ def plain(*, exponent: int, lo: Int32 | None, hi: Int32 | None, channels: int) -
 
 def forward_coefficients(
     branch: NormBranch,
-    shortcut: NormBranch | IdentityShortcut | None,
+    shortcut: NormBranch | None,
     *,
     relu: bool,
     frozen_bits: int | None = None,
@@ -210,13 +200,6 @@ def forward_coefficients(
     frozen_bits : the activation's absolute bit length in evaluation; None takes the bound of this
         ghost batch.
     """
-    if isinstance(shortcut, IdentityShortcut):
-        shortcut = plain(
-            exponent=shortcut.exponent,
-            lo=shortcut.lo,
-            hi=shortcut.hi,
-            channels=branch.mean.size,
-        )
     scales = (branch.scale,) if shortcut is None else (branch.scale, shortcut.scale)
     f = _first_f(*scales)
     while (found := _forward_at(f, branch, shortcut, relu, frozen_bits)) is None:

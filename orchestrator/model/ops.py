@@ -3,6 +3,7 @@
 The compiled kernels have the same names and signatures, and give the same bits.
 """
 
+from orchestrator.model.ops_apply import apply_backward, apply_forward, branch
 from orchestrator.model.ops_conv import (
     accumulate,
     channel_sums,
@@ -32,8 +33,11 @@ __all__ = [
     "affine_backward",
     "affine_backward_sums",
     "affine_forward",
+    "apply_backward",
+    "apply_forward",
     "avg_pool_forward",
     "bits_i32",
+    "branch",
     "channel_statistics",
     "channel_sums",
     "conv_forward",

@@ -125,12 +125,12 @@ class TestForward:
         if projection:
             other = layer(seed + 1, exponent=-10, spread=900)
             z, extra = other.y, other.output()
-            shortcut: norm.NormBranch | norm.IdentityShortcut = other.branch
+            shortcut = other.branch
         else:
             rng = np.random.default_rng(seed)
             z = rng.integers(0, LIMIT13, source.y.shape).astype(np.int16)
             lo, hi = z.min(axis=0).astype(np.int32), z.max(axis=0).astype(np.int32)
-            shortcut = norm.IdentityShortcut(exponent=-9, lo=lo, hi=hi)
+            shortcut = norm.plain(exponent=-9, lo=lo, hi=hi, channels=6)
             extra = z * 2.0**-9
         got = norm.forward_coefficients(source.branch, shortcut, relu=relu)
         assert got.r is not None
@@ -185,7 +185,7 @@ class TestForward:
         source.__post_init__()
         z = np.full_like(source.y, 4000)
         edge = np.full(6, 4000, np.int32)
-        shortcut = norm.IdentityShortcut(exponent=-11, lo=edge, hi=edge)
+        shortcut = norm.plain(exponent=-11, lo=edge, hi=edge, channels=6)
         got = norm.forward_coefficients(source.branch, shortcut, relu=True)
         out = np.empty_like(z)
         ops.affine_forward(source.y, got.a, got.b, z, got.r, got.shift, True, out)
