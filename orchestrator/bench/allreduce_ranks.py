@@ -17,9 +17,9 @@ from mpi4py import MPI
 from numpy.typing import NDArray
 
 from orchestrator.collectives import guarded
+from orchestrator.collectives.cuts import buckets
 from orchestrator.collectives.horovod_package import load_horovod
 from orchestrator.collectives.mpi import MpiCollective
-from orchestrator.collectives.planner import buckets
 from orchestrator.config import ModelConfig
 from orchestrator.errors import RunError
 from orchestrator.model.zoo import build_network

@@ -9,8 +9,8 @@ from mpi4py import MPI
 from numpy.typing import NDArray
 
 from orchestrator.collectives.base import check_flat, check_memory
+from orchestrator.collectives.cuts import buckets
 from orchestrator.collectives.node import open_node
-from orchestrator.collectives.planner import buckets
 from orchestrator.collectives.waiting import Watch
 from orchestrator.config import CollectiveConfig
 

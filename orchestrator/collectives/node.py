@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator.collectives.planner import buckets, share
+from orchestrator.collectives.cuts import buckets, share
 from orchestrator.collectives.waiting import Watch
 
 SHARED_FOLDER = "/dev/shm"

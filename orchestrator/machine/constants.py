@@ -31,6 +31,11 @@ class Level(StrEnum):
     TYPICAL = "typical"
     HIGH = "high"
 
+    @property
+    def opposite(self) -> "Level":
+        """Return low for high and high for low: a slow machine's costs beside its rates."""
+        return {Level.LOW: Level.HIGH, Level.HIGH: Level.LOW}.get(self, self)
+
 
 @dataclass(frozen=True, slots=True)
 class Constant:

@@ -75,7 +75,7 @@ class Machine:
     @property
     def n_triads(self) -> tuple[int, int]:
         """Return the columns and rows of triads of the bounding box."""
-        return self.width // TRIAD, self.height // TRIAD
+        return max(1, self.width // TRIAD), max(1, self.height // TRIAD)
 
     @property
     def n_boards(self) -> int:

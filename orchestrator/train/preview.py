@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from orchestrator.collectives.planner import share
+from orchestrator.collectives.cuts import share
 from orchestrator.config import RunConfig
 from orchestrator.model.lower import Lowered, PoolOp, lower
 from orchestrator.optim import plan_batches

@@ -14,7 +14,7 @@ import numpy as np
 
 from orchestrator.boards.base import Board, GhostBatch
 from orchestrator.collectives import Collective
-from orchestrator.collectives.planner import share
+from orchestrator.collectives.cuts import share
 from orchestrator.config import RunConfig, dump_config
 from orchestrator.data import GhostBatch as LoadedBatch
 from orchestrator.data import GhostRequest, decoder_version

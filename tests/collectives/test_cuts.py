@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.collectives.planner import buckets, share
+from orchestrator.collectives.cuts import buckets, share
 from orchestrator.errors import ArgumentError
 
 
