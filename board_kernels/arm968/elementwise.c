@@ -11,15 +11,10 @@
 
 static void kernel_scale16(const struct task_scale16 *task)
 {
-    struct spans spans = {
-        .array = {{.address = task->x, .element_bytes = 2, .read = 1},
-                  {.address = task->out, .element_bytes = 2, .write = 1}},
-        .count = task->count,
-        .longest = TILE_BYTES / 2,
-    };
+    struct spans spans;
     uint32_t length, saturated = 0;
 
-    spans_start(&spans);
+    spans_start(&spans, task->count, task->x, task->out, 0, ARRAY(2, 1, 0) | ARRAY(2, 0, 1) << 8);
     while ((length = spans_next(&spans)) != 0) {
         const int16_t *x = spans.data[0];
         int16_t *out = spans.data[1];
@@ -100,17 +95,13 @@ enum { STORED_CHANNELS = 4 };
 static void kernel_normalise(const struct task_normalise *task)
 {
     const uint32_t channels = task->channels;
-    struct spans spans = {
-        .array = {{.address = task->pixels, .element_bytes = channels, .read = 1},
-                  {.address = task->out, .element_bytes = 2 * STORED_CHANNELS, .write = 1}},
-        .count = task->count,
-        .longest = TILE_BYTES / (2 * STORED_CHANNELS),
-    };
     const int16_t *table = kernel_memory();
+    struct spans spans;
     uint32_t length;
 
     read_now(kernel_memory(), task->table, 256 * 2 * channels);
-    spans_start(&spans);
+    spans_start(&spans, task->count, task->pixels, task->out, 0,
+                ARRAY(channels, 1, 0) | ARRAY(2 * STORED_CHANNELS, 0, 1) << 8);
     while ((length = spans_next(&spans)) != 0) {
         const uint8_t *pixel = spans.data[0];
         int16_t *out = spans.data[1];

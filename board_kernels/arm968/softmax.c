@@ -22,18 +22,9 @@ struct sample {
     uint32_t word;          /* of the dither: seed + index * golden ratio */
 };
 
-/* Division by the sum of the exponentials: a reciprocal of its upper 31 bits gives the quotient but
- * for the last place, which the remainder corrects. */
-struct divisor {
-    int64_t sum;
-    uint32_t reciprocal; /* floor((2^62 - 1) / upper bits), less than 2^32 + 1: clamped */
-    uint32_t shift;      /* of the product power * reciprocal >> 32 */
-};
-
 struct loss {
     const struct task_softmax *task;
     struct sample sample;
-    struct divisor divisor;
     struct scores scores;
     uint32_t loaded; /* first class of the piece in DTCM */
 };
@@ -76,30 +67,20 @@ static void sum_up(struct loss *loss, const int16_t *logits, uint32_t first, uin
     }
 }
 
-/* floor((power * 2^24 + sum / 2) / sum). */
-static int32_t probability(const struct divisor *divisor, int32_t power)
+/* floor((power * 2^24 + sum / 2) / sum), power <= sum, digit by digit: the library's division would
+ * cost more instruction memory than this costs time. */
+static int32_t probability(int64_t power, int64_t sum)
 {
-    const uint32_t high = (uint32_t)(((uint64_t)(uint32_t)power * divisor->reciprocal) >> 32);
-    int32_t quotient = divisor->shift < 32 ? (int32_t)(high >> divisor->shift) : 0;
-    int64_t rest = ((int64_t)power << 24) + divisor->sum / 2 - quotient * divisor->sum;
+    int32_t quotient = 0;
 
-    for (; rest < 0; rest += divisor->sum)
-        quotient--;
-    for (; rest >= divisor->sum; rest -= divisor->sum)
-        quotient++;
-    return quotient;
-}
-
-static void set_divisor(struct divisor *divisor, int64_t sum)
-{
-    uint32_t shift = 0;
-
-    while (sum >> shift >= (int64_t)1 << 31)
-        shift++;
-    const uint64_t quotient = ((UINT64_C(1) << 62) - 1) / (uint64_t)(sum >> shift);
-    divisor->sum = sum;
-    divisor->reciprocal = quotient > UINT32_MAX ? UINT32_MAX : (uint32_t)quotient;
-    divisor->shift = 6 + shift;
+    for (int digit = 24; digit >= 0; digit--, power <<= 1) {
+        quotient <<= 1;
+        if (power >= sum) {
+            power -= sum;
+            quotient++;
+        }
+    }
+    return quotient + (power >= sum);
 }
 
 /* Write a piece of the error, zeros after the last class. */
@@ -110,7 +91,7 @@ static void write_errors(struct loss *loss, const int16_t *logits, uint32_t firs
     int16_t *e = errors_of();
 
     for (uint32_t i = 0; i < count; i++, s->word += UINT32_C(0x9E3779B9)) {
-        const int32_t p = probability(&loss->divisor, bk__power(s->top - logits[i]));
+        const int32_t p = probability(bk__power(s->top - logits[i]), s->powers);
         const int32_t t = (int32_t)(first + i) == s->label ? task->t_on : task->t_off;
         const int32_t v = (p - t + (int32_t)(s->word >> 20)) >> 12;
         e[i] = (int16_t)(v > BK_LIMIT13 ? BK_LIMIT13 : v < -BK_LIMIT13 ? -BK_LIMIT13 : v);
@@ -172,10 +153,8 @@ static void kernel_softmax(const struct task_softmax *task)
         score(&loss);
         if (task->predicted != 0)
             write_now(&loss.sample.predicted, task->predicted + 4 * i, 4);
-        if (task->e != 0) {
-            set_divisor(&loss.divisor, loss.sample.powers);
+        if (task->e != 0)
             run_pass(&loss, WRITE_ERRORS, offset);
-        }
     }
     write_now(&loss.scores, task->scores, sizeof loss.scores);
 }

@@ -39,7 +39,7 @@ static void request(struct stream *s, struct tile *tile, uint32_t slot)
     tile->is_first = tile->image == 0 && tile->pixel == 0;
     tile->is_last = tile->image == region->images - 1 && left <= TILE_PIXELS;
     for (uint32_t i = 0; i < 2; i++) {
-        tile->in[i] = NULL;
+        tile->in[i] = tile->in[0];
         if (s->in[i] != 0) {
             tile->in[i] = buffer(i, slot);
             s->read[slot] = dma_read(buffer(i, slot), s->in[i] + offset, tile->pixels * 2 * LANES);
@@ -96,56 +96,56 @@ const struct tile *stream_next(struct stream *s)
 
 /* ---- arrays ---- */
 
-static uint32_t bytes_of(const struct array *array, uint32_t length)
-{
-    return (length * array->element_bytes + 3) & ~3u;
-}
+enum { BYTES = 63, READ = 64, WRITE = 128 };
 
-/* Ask for the span at an element. */
-static void request_span(struct spans *s, uint32_t first, uint32_t slot)
+/* Read or write the arrays' parts of the span at an element. */
+static void move(struct spans *s, uint32_t first, uint32_t slot, uint32_t direction)
 {
     const uint32_t left = s->count - first;
     const uint32_t length = left < s->longest ? left : s->longest;
 
-    for (uint32_t i = 0; i < ARRAYS; i++)
-        if (s->array[i].read)
-            s->read[slot] =
-                dma_read(buffer(i, slot), s->array[i].address + first * s->array[i].element_bytes,
-                         bytes_of(&s->array[i], length));
+    for (uint32_t i = 0; i < ARRAYS; i++) {
+        const uint32_t size = s->array[i] & BYTES, bytes = (length * size + 3) & ~3u;
+        const uint32_t at = s->address[i] + first * size;
+        if (!(s->array[i] & direction))
+            continue;
+        if (direction == READ)
+            s->read[slot] = dma_read(buffer(i, slot), at, bytes);
+        else
+            s->written[slot] = dma_write(buffer(i, slot), at, bytes);
+    }
 }
 
-static void write_span(struct spans *s)
+void spans_start(struct spans *s, uint32_t count, uint32_t first, uint32_t second, uint32_t third,
+                 uint32_t arrays)
 {
-    for (uint32_t i = 0; i < ARRAYS; i++)
-        if (s->array[i].write)
-            s->written[s->slot ^ 1] =
-                dma_write(s->data[i], s->array[i].address + s->first * s->array[i].element_bytes,
-                          bytes_of(&s->array[i], s->length));
-}
+    uint32_t largest = 0;
 
-void spans_start(struct spans *s)
-{
-    request_span(s, 0, 0);
+    *s = (struct spans){.address = {first, second, third}, .count = count};
+    for (uint32_t i = 0; i < ARRAYS; i++, arrays >>= 8) {
+        s->array[i] = (uint8_t)arrays;
+        largest = (arrays & BYTES) > largest ? arrays & BYTES : largest;
+    }
+    s->longest = TILE_BYTES / largest;
+    move(s, 0, 0, READ);
 }
 
 /* Transfers are done in the order of the queue: a buffer that was written back can be read into at
  * once. One that is only written waits for its last transfer before the kernel fills it again. */
 uint32_t spans_next(struct spans *s)
 {
+    const uint32_t slot = s->slot;
+
     if (s->length != 0)
-        write_span(s);
+        move(s, s->first, slot ^ 1, WRITE);
     s->first += s->length;
     s->length = s->count - s->first < s->longest ? s->count - s->first : s->longest;
-    if (s->length == 0) {
-        dma_wait(s->written[s->slot ^ 1]);
-        return 0;
-    }
     if (s->first + s->length < s->count)
-        request_span(s, s->first + s->length, s->slot ^ 1);
-    dma_wait(s->read[s->slot]);
-    dma_wait(s->written[s->slot]);
+        move(s, s->first + s->length, slot ^ 1, READ);
+    dma_wait(s->length != 0 ? s->read[slot] : s->written[slot ^ 1]);
+    dma_wait(s->written[slot]);
     for (uint32_t i = 0; i < ARRAYS; i++)
-        s->data[i] = buffer(i, s->slot);
+        s->data[i] = buffer(i, slot);
     s->slot ^= 1;
     return s->length;
 }

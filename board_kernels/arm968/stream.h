@@ -21,7 +21,7 @@ enum {
 /* A tile in DTCM, and where in its region it lies: chunk by chunk, and in a chunk image by image.
  */
 struct tile {
-    const uint32_t *in[2];
+    const uint32_t *in[2]; /* the first where the second is not there */
     uint32_t *out;
     uint32_t chunk, image, pixel; /* of the first pixel */
     uint32_t pixels;
@@ -44,27 +44,26 @@ const struct tile *stream_next(struct stream *stream);
 
 /* ---- arrays ---- */
 
+enum { ARRAYS = 3 };
+
+/* How an array takes part: bytes of an element, and whether it is read and written. */
+#define ARRAY(bytes, read, write) ((bytes) | (read) << 6 | (write) << 7)
+
 /* Arrays of `count` elements that go through DTCM side by side. */
-struct array {
-    uint32_t address; /* SDRAM */
-    uint32_t element_bytes;
-    uint32_t read, write; /* whether the kernel reads it, writes it */
-};
-
-enum { ARRAYS = 3, SPAN_WORDS = TILE_BYTES / 4 };
-
 struct spans {
-    struct array array[ARRAYS];
+    uint32_t address[ARRAYS]; /* SDRAM */
+    uint8_t array[ARRAYS];    /* ARRAY(), or 0 */
     uint32_t count;
-    uint32_t longest; /* elements at a time, a multiple of 4 that takes at most TILE_BYTES */
     void *data[ARRAYS];
     uint32_t first, length; /* of the span in DTCM */
+    uint32_t longest;
     uint32_t slot;
     dma_ticket read[2], written[2];
 };
 
-/* Ask for the first span; array, count and longest are set, everything else is 0. */
-void spans_start(struct spans *spans);
+/* Ask for the first span of up to three arrays. */
+void spans_start(struct spans *spans, uint32_t count, uint32_t first, uint32_t second,
+                 uint32_t third, uint32_t arrays);
 
 /* Write back the span worked on last, and go on to the next; returns its length, 0 after the last.
  * Lengths in bytes are rounded up to whole words. */

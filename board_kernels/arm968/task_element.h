@@ -10,22 +10,21 @@
 #include <stdint.h>
 
 enum {
-    KIND_CHANNEL_STATISTICS = 64,
+    KIND_STATISTICS = 64,
     KIND_AFFINE_FORWARD = 65,
-    KIND_AFFINE_BACKWARD_SUMS = 66,
-    KIND_AFFINE_BACKWARD = 67,
-    KIND_MAX_POOL_FORWARD = 68,
-    KIND_AVG_POOL_FORWARD = 69,
-    KIND_WINDOW_BACKWARD = 70,
-    KIND_SCALE16 = 71,
-    KIND_DROPOUT = 72,
-    KIND_NORMALISE = 73,
-    KIND_SOFTMAX = 74,
-    KIND_QUANTISE = 75,
-    KIND_BITS = 76,
-    KIND_SUM_SQUARES = 77,
-    KIND_UPDATE = 78,
-    KIND_ADD = 79,
+    KIND_AFFINE_BACKWARD = 66,
+    KIND_MAX_POOL_FORWARD = 67,
+    KIND_AVG_POOL_FORWARD = 68,
+    KIND_WINDOW_BACKWARD = 69,
+    KIND_SCALE16 = 70,
+    KIND_DROPOUT = 71,
+    KIND_NORMALISE = 72,
+    KIND_SOFTMAX = 73,
+    KIND_QUANTISE = 74,
+    KIND_BITS = 75,
+    KIND_SUM_SQUARES = 76,
+    KIND_UPDATE = 77,
+    KIND_ADD = 78,
 };
 
 /* Channels of a chunk. */
@@ -42,20 +41,23 @@ struct region {
 
 /* ---- batch norm, shortcut, ReLU ---- */
 
-/* Exact sums and extremes of one chunk's channels. */
+/* Of one chunk's channels: exact sums of a and of a * b, smallest and largest a. */
 struct channel_statistics {
     int64_t s1[LANES], s2[LANES];
     int32_t lo[LANES], hi[LANES];
 };
 
-struct task_channel_statistics {
+/* Statistics of y (b = 0), and the sums of the backward pass (a = d, b = y). */
+struct task_statistics {
     uint32_t header;
-    uint32_t y;
+    uint32_t a;
+    uint32_t b;       /* or 0: a itself */
     uint32_t results; /* struct channel_statistics [chunks] */
     struct region region;
+    uint32_t pad;
 };
 
-/* Coefficients of one chunk's channels; r is read where there is a shortcut. */
+/* Coefficients of one chunk's channels; r is 0 where there is no shortcut. */
 struct forward_coefficients {
     int32_t a[LANES], r[LANES], b[LANES];
 };
@@ -77,21 +79,6 @@ struct task_affine_forward {
     uint32_t report;
 };
 
-/* Sums of d and of d * y, largest |d|, of one chunk's channels. */
-struct error_sums {
-    int64_t d1[LANES], d2[LANES];
-    int32_t top[LANES];
-};
-
-struct task_affine_backward_sums {
-    uint32_t header;
-    uint32_t d;
-    uint32_t y;       /* or 0: d2 is 0 */
-    uint32_t results; /* struct error_sums [chunks] */
-    struct region region;
-    uint32_t pad;
-};
-
 struct backward_coefficients {
     int32_t a[LANES], c[LANES], b[LANES];
 };
@@ -99,7 +86,7 @@ struct backward_coefficients {
 struct task_affine_backward {
     uint32_t header;
     uint32_t d;
-    uint32_t y; /* or 0: without the term of c */
+    uint32_t y; /* or 0: c is 0 */
     uint32_t e;
     uint32_t coefficients; /* struct backward_coefficients [chunks] */
     struct region region;

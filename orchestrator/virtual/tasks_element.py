@@ -44,12 +44,12 @@ class Scalar(ctypes.LittleEndianStructure):
     _fields_ = _signed("mantissa", "shift")
 
 
-class ChannelStatistics(Task):
-    """Sum, sum of squares, minimum and maximum of every channel."""
+class Statistics(Task):
+    """Sums, sums of products, minimum and maximum of every channel."""
 
     kind = 64
-    c_name = "task_channel_statistics"
-    _fields_ = [*_words("header", "y", "results"), ("region", Region)]
+    c_name = "task_statistics"
+    _fields_ = [*_words("header", "a", "b", "results"), ("region", Region), *_words("pad")]
 
 
 class AffineForward(Task):
@@ -64,18 +64,10 @@ class AffineForward(Task):
     ]
 
 
-class AffineBackwardSums(Task):
-    """Sums of d and of d * y, and the largest |d|, of every channel."""
-
-    kind = 66
-    c_name = "task_affine_backward_sums"
-    _fields_ = [*_words("header", "d", "y", "results"), ("region", Region), *_words("pad")]
-
-
 class AffineBackward(Task):
     """The error through batch norm, dithered to 13 bits."""
 
-    kind = 67
+    kind = 66
     c_name = "task_affine_backward"
     _fields_ = [
         *_words("header", "d", "y", "e", "coefficients"),
@@ -87,7 +79,7 @@ class AffineBackward(Task):
 class MaxPoolForward(Task):
     """Largest of each window, and where it was."""
 
-    kind = 68
+    kind = 67
     c_name = "task_max_pool_forward"
     _fields_ = [*_words("header", "x", "y", "index"), ("planes", Planes)]
 
@@ -95,7 +87,7 @@ class MaxPoolForward(Task):
 class AvgPoolForward(Task):
     """Scaled sum of each window."""
 
-    kind = 69
+    kind = 68
     c_name = "task_avg_pool_forward"
     _fields_ = [
         *_words("header", "x", "y"),
@@ -108,7 +100,7 @@ class AvgPoolForward(Task):
 class WindowBackward(Task):
     """The error at a pool's input."""
 
-    kind = 70
+    kind = 69
     c_name = "task_window_backward"
     _fields_ = [
         *_words("header", "d", "index", "addend", "mask", "out"),
@@ -121,7 +113,7 @@ class WindowBackward(Task):
 class Scale16(Task):
     """A factor for every element."""
 
-    kind = 71
+    kind = 70
     c_name = "task_scale16"
     _fields_ = [
         *_words("header", "x", "out", "count"),
@@ -133,7 +125,7 @@ class Scale16(Task):
 class Dropout(Task):
     """Elements dropped by the random words of their sample, the others scaled."""
 
-    kind = 72
+    kind = 71
     c_name = "task_dropout"
     _fields_ = [
         *_words("header", "x", "out", "positions"),
@@ -147,7 +139,7 @@ class Dropout(Task):
 class Normalise(Task):
     """Pixels through the input table."""
 
-    kind = 73
+    kind = 72
     c_name = "task_normalise"
     _fields_ = _words("header", "pixels", "table", "out", "count", "channels")
 
@@ -155,7 +147,7 @@ class Normalise(Task):
 class Softmax(Task):
     """Loss and counts of a batch of logits, and the error."""
 
-    kind = 74
+    kind = 73
     c_name = "task_softmax"
     _fields_ = [
         *_words("header", "logits", "labels", "e", "predicted", "scores"),
@@ -168,7 +160,7 @@ class Softmax(Task):
 class Quantise(Task):
     """Masters to 13 or 16 bits."""
 
-    kind = 75
+    kind = 74
     c_name = "task_quantise"
     _fields_ = [
         *_words("header", "t", "out", "count"),
@@ -180,7 +172,7 @@ class Quantise(Task):
 class Bits(Task):
     """OR of t ^ (t >> 31)."""
 
-    kind = 76
+    kind = 75
     c_name = "task_bits"
     _fields_ = _words("header", "t", "count", "report")
 
@@ -188,7 +180,7 @@ class Bits(Task):
 class SumSquares(Task):
     """Exact sum of squares of rounded elements."""
 
-    kind = 77
+    kind = 76
     c_name = "task_sum_squares"
     _fields_ = [
         *_words("header", "t", "count"),
@@ -200,7 +192,7 @@ class SumSquares(Task):
 class Update(Task):
     """One step of momentum and masters."""
 
-    kind = 78
+    kind = 77
     c_name = "task_update"
     _fields_ = [
         *_words("header", "w", "v", "g", "count", "nesterov"),
@@ -212,6 +204,6 @@ class Update(Task):
 class Add(Task):
     """Sums of int32 tensors, added to a total."""
 
-    kind = 79
+    kind = 78
     c_name = "task_add"
     _fields_ = _words("header", "total", "addend", "count", "parts", "stride")

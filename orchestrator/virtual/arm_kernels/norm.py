@@ -15,13 +15,20 @@ from orchestrator.virtual.layout import channel_table, chunks_of, from_board, to
 from orchestrator.virtual.tasks_element import (
     CHUNK,
     AffineBackward,
-    AffineBackwardSums,
     AffineForward,
-    ChannelStatistics,
     Region,
+    Statistics,
 )
 
 _MOST_IMAGES = 4
+
+_STATISTICS = np.dtype(
+    [
+        *((name, np.int64, CHUNK) for name in ("s1", "s2")),
+        *((name, np.int32, CHUNK) for name in ("lo", "hi")),
+    ]
+)
+"""``struct channel_statistics``."""
 
 
 class NormKernels(TaskRunner):
@@ -29,13 +36,30 @@ class NormKernels(TaskRunner):
 
     def channel_statistics(self, y: Array) -> tuple[Array, Array, Array, Array]:
         """Return sum, sum of squares, minimum and maximum of each channel of [rows, c]."""
+        return self._statistics("y", y, None)
+
+    def affine_backward_sums(self, d: Array, y: Array | None) -> tuple[Array, Array, Array]:
+        """Return sum of d, sum of d*y and max |d| of each channel."""
+        optional_address("y", y, np.int16, d.shape)
+        d1, d2, lo, hi = self._statistics("d", d, y)
+        return d1, np.zeros_like(d2) if y is None else d2, np.maximum(-lo, hi)
+
+    def _statistics(
+        self, name: str, a: Array, b: Array | None
+    ) -> tuple[Array, Array, Array, Array]:
         self.clear()
-        region, channels = _region("y", y)
-        results = self.take(region.chunks * 24 * CHUNK)
-        task = ChannelStatistics(y=self._put_rows(y, region), results=results, region=region)
+        region, channels = _region(name, a)
+        task = Statistics(
+            a=self._put_rows(a, region),
+            b=0 if b is None else self._put_rows(b, region),
+            results=self.take(region.chunks * _STATISTICS.itemsize),
+            region=region,
+        )
         self.run(task)
-        sums, extremes = self._results(results, region.chunks, 2, 2)
-        return (*(column[:channels] for column in (*sums, *extremes)),)  # type: ignore[return-value]
+        found = self.get(task.results, np.uint8, (region.chunks * _STATISTICS.itemsize,))
+        s1, s2, lo, hi = (found.view(_STATISTICS)[field] for field in ("s1", "s2", "lo", "hi"))
+        s1, s2, lo, hi = (column.reshape(-1)[:channels] for column in (s1, s2, lo, hi))
+        return s1, s2, lo, hi
 
     def affine_forward(
         self,
@@ -58,38 +82,22 @@ class NormKernels(TaskRunner):
         output_address("out", out, np.int16, y.shape)
         for name, column in (("a", a), ("b", b), ("r", r)):
             optional_address(name, column, np.int32, (channels,))
-        extremes, report = self.take(region.chunks * 8 * CHUNK), self.take(16)
         task = AffineForward(
             y=self._put_rows(y, region),
             z=0 if z is None else self._put_rows(z, region),
             out=self.take(region.images * region.image_stride),
-            coefficients=self.put(channel_table(a, a if r is None else r, b)),
-            extremes=extremes,
+            coefficients=self.put(channel_table(a, np.zeros_like(a) if r is None else r, b)),
+            extremes=self.take(region.chunks * 8 * CHUNK),
             region=region,
             shift=shift,
             relu=relu,
-            report=report,
+            report=self.take(16),
         )
         self.run(task)
         self._get_rows(task.out, region, out)
-        _, (lo, hi) = self._results(extremes, region.chunks, 0, 2)
-        return self.report(report)[1], lo[:channels], hi[:channels]
-
-    def affine_backward_sums(self, d: Array, y: Array | None) -> tuple[Array, Array, Array]:
-        """Return sum of d, sum of d*y and max |d| of each channel."""
-        self.clear()
-        region, channels = _region("d", d)
-        optional_address("y", y, np.int16, d.shape)
-        results = self.take(region.chunks * 20 * CHUNK)
-        task = AffineBackwardSums(
-            d=self._put_rows(d, region),
-            y=0 if y is None else self._put_rows(y, region),
-            results=results,
-            region=region,
-        )
-        self.run(task)
-        (d1, d2), (top,) = self._results(results, region.chunks, 2, 1)
-        return d1[:channels], d2[:channels], top[:channels]
+        extremes = self.get(task.extremes, np.int32, (region.chunks, 2, CHUNK))
+        lo, hi = (extremes[:, i].reshape(-1)[:channels] for i in (0, 1))
+        return self.report(task.report)[1], lo, hi
 
     def affine_backward(
         self,
@@ -116,7 +124,7 @@ class NormKernels(TaskRunner):
             d=self._put_rows(d, region),
             y=0 if y is None else self._put_rows(y, region),
             e=self.take(region.images * region.image_stride),
-            coefficients=self.put(channel_table(a, c, b)),
+            coefficients=self.put(channel_table(a, np.zeros_like(c) if y is None else c, b)),
             region=region,
             p=p,
             shift=shift,
@@ -136,19 +144,6 @@ class NormKernels(TaskRunner):
     def _get_rows(self, at: int, region: Region, out: Array) -> None:
         shape = (region.images, region.chunks, 1, region.pixels, CHUNK)
         out[...] = from_board(self.get(at, np.int16, shape), out.shape[-1]).reshape(out.shape)
-
-    def _results(
-        self, at: int, chunks: int, wide: int, narrow: int
-    ) -> tuple[list[Array], list[Array]]:
-        """Return the per-channel arrays of all chunks, 64-bit ones first, 32-bit ones behind."""
-        words = self.get(at, np.uint8, (chunks, (8 * wide + 4 * narrow) * CHUNK))
-        cut = 8 * wide * CHUNK
-        sums = np.ascontiguousarray(words[:, :cut]).view(np.int64).reshape(chunks, wide, CHUNK)
-        rest = np.ascontiguousarray(words[:, cut:]).view(np.int32).reshape(chunks, narrow, CHUNK)
-        return (
-            [sums[:, i].reshape(-1) for i in range(wide)],
-            [rest[:, i].reshape(-1) for i in range(narrow)],
-        )
 
 
 def _region(name: str, array: Array) -> tuple[Region, int]:
