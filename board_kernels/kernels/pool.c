@@ -137,7 +137,7 @@ static void add_routed(const int16_t *restrict d, const uint8_t *restrict index,
                        int64_t channels, int32_t *restrict sums)
 {
     for (int64_t c = 0; c < channels; c++)
-        sums[c] += index[c] == position ? d[c] : 0;
+        sums[c] += d[c] & -(int32_t)(index[c] == position);
 }
 
 /* The sums of d over the windows that hold input (n, y, x), fewer than 65536 of them: windows p
@@ -172,37 +172,55 @@ static void finish_aligned(const struct backward *b, const int32_t *sums, int64_
     bk__finish_row(b->finish, t, at, count, b->out, report);
 }
 
-/* Mask the sums and round them. */
-static void finish_alone(const struct backward *b, const int32_t *sums, int64_t at, int count,
-                         struct bk_sums *report)
+/* Clear the sums whose mask is not positive. */
+static void mask_sums(const int16_t *restrict mask, int64_t count, int32_t *restrict sums)
 {
-    const int16_t *mask = b->finish->mask != NULL ? b->finish->mask + at : NULL;
-    int32_t hi[SOME], lo[SOME];
-
-    for (int j = 0; j < count; j++) {
-        hi[j] = sums[j] >> 16;
-        lo[j] = sums[j] & 0xFFFF;
-    }
-    for (int j = 0; j < count && mask != NULL; j++) {
-        hi[j] = mask[j] > 0 ? hi[j] : 0;
-        lo[j] = mask[j] > 0 ? lo[j] : 0;
-    }
-    bk__round_halves(hi, lo, count, b->finish->shift, b->out + at, report);
+    for (int64_t j = 0; j < count; j++)
+        sums[j] &= -(int32_t)(mask[j] > 0);
 }
 
-/* Round a position's sums, some channels at a time. */
-static void finish_position(const struct backward *b, const int32_t *sums, int64_t at,
+/* Round 32-bit sums, as bk__round_row does 64-bit ones. For shifts 1 .. 31 half up is t >> s plus
+ * the last bit shifted out, which stays inside 32 bits; beyond, all sums round to 0. A left shift
+ * takes all beyond +-32768 past the clamp, and by 15 or more any but 0. */
+static void round_sums(const int32_t *restrict t, int64_t count, int shift, int16_t *restrict out,
+                       struct bk_sums *report)
+{
+    const int down = shift > 31 ? 31 : shift;
+    const int32_t scale = (int32_t)1 << (shift > 0 ? 0 : shift < -15 ? 15 : -shift);
+    const int32_t keep = -(int32_t)(shift <= 31);
+    uint32_t bits = 0;
+    int32_t saturated = 0;
+
+    if (shift > 0)
+        for (int64_t j = 0; j < count; j++) {
+            const int32_t v = (t[j] >> down) + (t[j] >> (down - 1) & 1);
+            bits |= (uint32_t)(t[j] ^ (t[j] >> 31));
+            saturated += bk__store16(v & keep, out + j);
+        }
+    else
+        for (int64_t j = 0; j < count; j++) {
+            bits |= (uint32_t)(t[j] ^ (t[j] >> 31));
+            saturated += bk__store16(bk__clamp32(t[j], -32768, 32768) * scale, out + j);
+        }
+    report->bits |= bits;
+    report->saturated += saturated;
+}
+
+/* Mask and round a position's sums; where there is something to align, some channels at a time. */
+static void finish_position(const struct backward *b, int32_t *sums, int64_t at,
                             struct bk_sums *report)
 {
-    const int aligned = b->finish->addend != NULL || b->finish->acc_shift != 0;
+    const struct bk_finish *finish = b->finish;
+    const int64_t channels = b->pool->c;
 
-    for (int64_t first = 0; first < b->pool->c; first += SOME) {
-        const int count = (int)smaller(SOME, b->pool->c - first);
-        if (aligned)
-            finish_aligned(b, sums + first, at + first, count, report);
-        else
-            finish_alone(b, sums + first, at + first, count, report);
+    if (finish->addend == NULL && finish->acc_shift == 0) {
+        if (finish->mask != NULL)
+            mask_sums(finish->mask + at, channels, sums);
+        round_sums(sums, channels, finish->shift, b->out + at, report);
+        return;
     }
+    for (int64_t first = 0; first < channels; first += SOME)
+        finish_aligned(b, sums + first, at + first, (int)smaller(SOME, channels - first), report);
 }
 
 static void backward_part(void *context, int part, int parts)

@@ -61,6 +61,19 @@ def test_window_backward(
     )  # fmt: skip
 
 
+@given(
+    shape=pool_shapes(), kind=kinds, seed=seeds, masked=st.booleans(), shift=st.integers(-20, 40)
+)
+def test_window_backward_of_sums_alone(
+    kernels: Kernels, shape: PoolShape, kind: str, seed: int, masked: bool, shift: int
+) -> None:
+    """As it mostly is: nothing to add, nothing to align."""
+    d = mantissas(kind, shape.y_shape, LIMIT16, seed)
+    mask = mantissas("random", shape.x_shape, LIMIT13, seed) if masked else None
+    out = np.zeros(shape.x_shape, np.int16)
+    same_bits(kernels, "window_backward", shape, d, None, None, 0, 0, mask, shift, out)
+
+
 def test_a_max_pool_window_that_an_index_cannot_address_is_refused(kernels: Kernels) -> None:
     shape = PoolShape.of(1, 17, 17, 1, 17, 17)
     out = np.zeros(shape.y_shape, np.int16)
