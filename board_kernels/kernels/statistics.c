@@ -1,18 +1,11 @@
 /* Exact sums and extremes per channel of [rows][channels]; each part sums its share of the rows. */
 #include "bk_kernels.h"
+#include "columns.h"
 #include "fold.h"
 
 #include <string.h>
 
-enum { GRAIN = 1 << 15 };
-
-/* One part's sums; four arrays of a wide row's length. */
-struct columns {
-    int64_t *first;
-    int64_t *second;
-    int32_t *lo;
-    int32_t *hi;
-};
+enum { GRAIN = 1 << 15, LEAST_ROWS = 8, BLOCK_ELEMENTS = 1 << 13 };
 
 struct reduction {
     const int16_t *a, *b; /* b: NULL where there is no product */
@@ -20,10 +13,10 @@ struct reduction {
     char *scratch;
 };
 
-static struct columns part_columns(const struct reduction *reduction, int part)
+static struct bk__columns part_columns(const struct reduction *reduction, int part)
 {
     const int64_t wide = reduction->fold.wide;
-    struct columns columns;
+    struct bk__columns columns;
 
     columns.first = (int64_t *)(void *)reduction->scratch + part * wide * 3;
     columns.second = columns.first + wide;
@@ -40,23 +33,24 @@ size_t bk_statistics_scratch_bytes(int64_t channels, int threads)
     return (size_t)threads * (wide * 24 + 8) + (wide + 1) * 12;
 }
 
-static void add_statistics(const int16_t *restrict y, int64_t channels, int64_t *restrict s1,
-                           int64_t *restrict s2, int32_t *restrict lo, int32_t *restrict hi)
+/* Wide rows from element `at` on that are summed together, at most `end`'s: so many that they stay
+ * in a first-level cache while sums run down their columns. The last wide row may be short, and
+ * then comes alone. */
+static int64_t block_rows(const struct bk__fold *fold, int64_t at, int64_t end)
 {
-    for (int64_t c = 0; c < channels; c++) {
-        s1[c] += y[c];
-        s2[c] += (int32_t)y[c] * y[c];
-    }
-    for (int64_t c = 0; c < channels; c++) {
-        lo[c] = y[c] < lo[c] ? y[c] : lo[c];
-        hi[c] = y[c] > hi[c] ? y[c] : hi[c];
-    }
+    const int64_t fitting = BLOCK_ELEMENTS / fold->wide;
+    const int64_t most = fitting > BK__BLOCK_ROWS ? BK__BLOCK_ROWS
+                         : fitting < LEAST_ROWS   ? LEAST_ROWS
+                                                  : fitting;
+    const int64_t whole = ((end < fold->elements ? end : fold->elements) - at) / fold->wide;
+
+    return whole > most ? most : whole > 0 ? whole : 1;
 }
 
 static void statistics_part(void *context, int part, int parts)
 {
     const struct reduction *reduction = context;
-    const struct columns to = part_columns(reduction, part);
+    const struct bk__columns to = part_columns(reduction, part);
     const struct bk__fold *fold = &reduction->fold;
     const int64_t wide = fold->wide;
     int64_t begin, end;
@@ -67,9 +61,10 @@ static void statistics_part(void *context, int part, int parts)
         to.lo[c] = INT32_MAX;
         to.hi[c] = INT32_MIN;
     }
-    for (int64_t at = begin * wide; at < end * wide; at += wide)
-        add_statistics(reduction->a + at, bk__row_length(fold, at), to.first, to.second, to.lo,
-                       to.hi);
+    for (int64_t at = begin * wide, rows; at < end * wide; at += rows * wide) {
+        rows = block_rows(fold, at, end * wide);
+        bk__add_statistics(reduction->a + at, wide, rows, bk__row_length(fold, at), to);
+    }
 }
 
 void bk_channel_statistics(struct bk_team *team, void *scratch, const int16_t *y, int64_t rows,
@@ -84,7 +79,7 @@ void bk_channel_statistics(struct bk_team *team, void *scratch, const int16_t *y
     for (int64_t c = 0; c < channels; c++)
         lo[c] = hi[c] = y[c];
     for (int part = 0; part < parts; part++) {
-        const struct columns from = part_columns(&reduction, part);
+        const struct bk__columns from = part_columns(&reduction, part);
         for (int64_t i = 0; i < reduction.fold.wide; i++) {
             const int64_t c = i % channels;
             s1[c] += from.first[i];
@@ -95,24 +90,20 @@ void bk_channel_statistics(struct bk_team *team, void *scratch, const int16_t *y
     }
 }
 
-static void add_sums(const int16_t *restrict e, int64_t channels, int64_t *restrict sums)
-{
-    for (int64_t c = 0; c < channels; c++)
-        sums[c] += e[c];
-}
-
 static void sums_part(void *context, int part, int parts)
 {
     const struct reduction *reduction = context;
-    const struct columns to = part_columns(reduction, part);
+    const struct bk__columns to = part_columns(reduction, part);
     const struct bk__fold *fold = &reduction->fold;
     const int64_t wide = fold->wide;
     int64_t begin, end;
 
     bk_part_range(bk__wide_rows(fold), part, parts, &begin, &end);
     memset(to.first, 0, (size_t)wide * sizeof *to.first);
-    for (int64_t at = begin * wide; at < end * wide; at += wide)
-        add_sums(reduction->a + at, bk__row_length(fold, at), to.first);
+    for (int64_t at = begin * wide, rows; at < end * wide; at += rows * wide) {
+        rows = block_rows(fold, at, end * wide);
+        bk__add_sums(reduction->a + at, wide, rows, bk__row_length(fold, at), to);
+    }
 }
 
 void bk_channel_sums(struct bk_team *team, void *scratch, const int16_t *e, int64_t rows,
@@ -124,33 +115,16 @@ void bk_channel_sums(struct bk_team *team, void *scratch, const int16_t *e, int6
     bk_team_run(team, parts, sums_part, &reduction);
     memset(sums, 0, (size_t)channels * sizeof *sums);
     for (int part = 0; part < parts; part++) {
-        const struct columns from = part_columns(&reduction, part);
+        const struct bk__columns from = part_columns(&reduction, part);
         for (int64_t i = 0; i < reduction.fold.wide; i++)
             sums[i % channels] += from.first[i];
     }
 }
 
-static void add_errors(const int16_t *restrict d, int64_t channels, int64_t *restrict d1,
-                       int32_t *restrict top)
-{
-    for (int64_t c = 0; c < channels; c++) {
-        const int32_t size = d[c] < 0 ? -(int32_t)d[c] : d[c];
-        d1[c] += d[c];
-        top[c] = size > top[c] ? size : top[c];
-    }
-}
-
-static void add_products(const int16_t *restrict d, const int16_t *restrict y, int64_t channels,
-                         int64_t *restrict d2)
-{
-    for (int64_t c = 0; c < channels; c++)
-        d2[c] += (int32_t)d[c] * y[c];
-}
-
 static void errors_part(void *context, int part, int parts)
 {
     const struct reduction *reduction = context;
-    const struct columns to = part_columns(reduction, part);
+    const struct bk__columns to = part_columns(reduction, part);
     const struct bk__fold *fold = &reduction->fold;
     const int64_t wide = fold->wide;
     int64_t begin, end;
@@ -158,10 +132,10 @@ static void errors_part(void *context, int part, int parts)
     bk_part_range(bk__wide_rows(fold), part, parts, &begin, &end);
     memset(to.first, 0, (size_t)wide * 16);
     memset(to.hi, 0, (size_t)wide * sizeof *to.hi);
-    for (int64_t at = begin * wide; at < end * wide; at += wide) {
-        add_errors(reduction->a + at, bk__row_length(fold, at), to.first, to.hi);
-        if (reduction->b != NULL)
-            add_products(reduction->a + at, reduction->b + at, bk__row_length(fold, at), to.second);
+    for (int64_t at = begin * wide, rows; at < end * wide; at += rows * wide) {
+        rows = block_rows(fold, at, end * wide);
+        bk__add_errors(reduction->a + at, reduction->b + at, wide, rows, bk__row_length(fold, at),
+                       to);
     }
 }
 
@@ -169,7 +143,7 @@ void bk_affine_backward_sums(struct bk_team *team, void *scratch, const int16_t 
                              const int16_t *y, int64_t rows, int64_t channels, int64_t *d1,
                              int64_t *d2, int32_t *top)
 {
-    struct reduction reduction = {d, y, bk__fold_rows(rows, channels), scratch};
+    struct reduction reduction = {d, y != NULL ? y : d, bk__fold_rows(rows, channels), scratch};
     const int parts = bk_team_parts(team, rows * channels, GRAIN);
 
     bk_team_run(team, parts, errors_part, &reduction);
@@ -177,11 +151,11 @@ void bk_affine_backward_sums(struct bk_team *team, void *scratch, const int16_t 
     memset(d2, 0, (size_t)channels * sizeof *d2);
     memset(top, 0, (size_t)channels * sizeof *top);
     for (int part = 0; part < parts; part++) {
-        const struct columns from = part_columns(&reduction, part);
+        const struct bk__columns from = part_columns(&reduction, part);
         for (int64_t i = 0; i < reduction.fold.wide; i++) {
             const int64_t c = i % channels;
             d1[c] += from.first[i];
-            d2[c] += from.second[i];
+            d2[c] += y != NULL ? from.second[i] : 0;
             top[c] = from.hi[i] > top[c] ? from.hi[i] : top[c];
         }
     }

@@ -1,6 +1,7 @@
 """Batch norm passes and statistics against the oracle, at the bounds of their coefficients."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from mantissas import KINDS, kinds, mantissas, same_bits, seeds
@@ -70,6 +71,17 @@ def test_affine_backward(
     c = coefficients(factor_kind, channels, FACTOR, seed + 1)
     b = coefficients(factor_kind, channels, 2**30 - 2**shift, seed)
     same_bits(kernels, "affine_backward", d, y, a, c, p, b, shift, seed, np.zeros_like(d))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("size", [(70, 300), (33, 2051), (300, 16), (67, 255)])
+def test_statistics_of_many_rows(kernels: NativeKernels, size: tuple[int, int], kind: str) -> None:
+    """Whole blocks of rows, what is left of them, and columns that fill no vector."""
+    y = mantissas(kind, size, LIMIT16, 1)
+    same_bits(kernels, "channel_statistics", y)
+    same_bits(kernels, "channel_sums", y)
+    same_bits(kernels, "affine_backward_sums", y, mantissas(kind, size, LIMIT16, 2))
+    same_bits(kernels, "affine_backward_sums", y, None)
 
 
 def test_split_over_threads(team: NativeKernels) -> None:
