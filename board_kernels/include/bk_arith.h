@@ -41,10 +41,13 @@ static inline int64_t bk_half_up_clamped(int64_t v, int shift, int64_t limit)
     return bk_clamp(bk_clamp(v, 65536) * ((int64_t)1 << (shift < -17 ? 17 : -shift)), limit);
 }
 
+/* Words from element to element of a dithered tensor. */
+#define BK_DITHER_STEP UINT32_C(0x9E3779B9)
+
 /* 16 dither bits of element i. */
 static inline uint32_t bk_dither(uint32_t seed, uint64_t i)
 {
-    return (seed + (uint32_t)i * UINT32_C(0x9E3779B9)) >> 16;
+    return (seed + (uint32_t)i * BK_DITHER_STEP) >> 16;
 }
 
 /* Sum of two int32 that the caller's bounds keep inside int32. */

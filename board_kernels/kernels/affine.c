@@ -20,12 +20,12 @@ struct forward {
     int shift;
     int32_t floor; /* 0 under ReLU, else INT32_MIN */
     int16_t *out;
-    char *scratch; /* per part: int64 count of clamps, int32 lo and hi of a wide row */
+    char *scratch; /* per part: int64 count of clamps, int16 lo and hi of a wide row */
 };
 
 struct tally {
     int64_t *saturated;
-    int32_t *lo, *hi;
+    int16_t *lo, *hi;
 };
 
 static struct tally part_tally(const struct forward *f, int part)
@@ -33,7 +33,7 @@ static struct tally part_tally(const struct forward *f, int part)
     struct tally tally;
 
     tally.saturated = (int64_t *)(void *)f->scratch + part * (f->fold.wide + 1);
-    tally.lo = (int32_t *)(tally.saturated + 1);
+    tally.lo = (int16_t *)(tally.saturated + 1);
     tally.hi = tally.lo + f->fold.wide;
     return tally;
 }
@@ -77,8 +77,8 @@ static int32_t apply_row_with(const struct forward *f, int64_t length, const int
     return saturated;
 }
 
-static void widen(const int16_t *restrict out, int64_t length, int32_t *restrict lo,
-                  int32_t *restrict hi)
+static void widen(const int16_t *restrict out, int64_t length, int16_t *restrict lo,
+                  int16_t *restrict hi)
 {
     for (int64_t c = 0; c < length; c++) {
         lo[c] = out[c] < lo[c] ? out[c] : lo[c];
@@ -94,8 +94,8 @@ static void forward_part(void *context, int part, int parts)
     int64_t begin, end, saturated = 0;
 
     for (int64_t c = 0; c < wide; c++) {
-        tally.lo[c] = INT32_MAX;
-        tally.hi[c] = INT32_MIN;
+        tally.lo[c] = INT16_MAX;
+        tally.hi[c] = INT16_MIN;
     }
     bk_part_range(bk__wide_rows(&f->fold), part, parts, &begin, &end);
     for (int64_t at = begin * wide; at < end * wide; at += wide) {
@@ -167,10 +167,11 @@ struct backward {
     int64_t *saturated; /* per part */
 };
 
-/* The dither of an element scaled to a shift of 0 .. 30: u >> (16 - shift) or u << (shift - 16). */
-static inline int32_t scaled_dither(uint32_t seed, uint32_t i, int down, int up)
+/* The 16 dither bits at the top of an element's word, scaled to a shift of 0 .. 30: u >> (16 -
+ * shift) or u << (shift - 16). */
+static inline int32_t scaled_dither(uint32_t word, int down, int up)
 {
-    return (int32_t)((bk_dither(seed, i) >> down) << up);
+    return (int32_t)(word >> 16 >> down << up);
 }
 
 static int32_t backward_row(const struct backward *g, int64_t length, const int16_t *restrict d,
@@ -179,15 +180,16 @@ static int32_t backward_row(const struct backward *g, int64_t length, const int1
 {
     const int down = g->shift < 16 ? 16 - g->shift : 0, up = g->shift > 16 ? g->shift - 16 : 0;
     const int shift = g->shift;
-    const uint32_t seed = g->seed;
+    uint32_t word = g->seed + first * BK_DITHER_STEP;
     int32_t saturated = 0;
 
     for (int64_t c = 0; c < length; c++) {
-        const int32_t u = scaled_dither(seed, first + (uint32_t)c, down, up);
+        const int32_t u = scaled_dither(word, down, up);
         const int32_t v = (a[c] * d[c] + (b[c] + u)) >> shift;
         const int32_t kept = clamp13(v);
         saturated += v != kept;
         e[c] = (int16_t)kept;
+        word += BK_DITHER_STEP;
     }
     return saturated;
 }
@@ -200,16 +202,17 @@ static int32_t backward_row_with(const struct backward *g, int64_t length,
     const int down = g->shift < 16 ? 16 - g->shift : 0, up = g->shift > 16 ? g->shift - 16 : 0;
     const int shift = g->shift, p = g->p;
     const int32_t half_p = p > 0 ? (int32_t)1 << (p - 1) : 0;
-    const uint32_t seed = g->seed;
+    uint32_t word = g->seed + first * BK_DITHER_STEP;
     int32_t saturated = 0;
 
     for (int64_t c = 0; c < length; c++) {
-        const int32_t u = scaled_dither(seed, first + (uint32_t)c, down, up);
+        const int32_t u = scaled_dither(word, down, up);
         const int32_t scaled = (y[c] + half_p) >> p;
         const int32_t v = (a[c] * d[c] + coefficient[c] * scaled + (b[c] + u)) >> shift;
         const int32_t kept = clamp13(v);
         saturated += v != kept;
         e[c] = (int16_t)kept;
+        word += BK_DITHER_STEP;
     }
     return saturated;
 }

@@ -2,7 +2,7 @@
 #include "bk_kernels.h"
 #include "philox.h"
 
-enum { GRAIN = 1 << 15, DROPOUT_PURPOSE = 5 };
+enum { GRAIN = 1 << 15, ROW = 1 << 15, DROPOUT_PURPOSE = 5 };
 
 /* ---- scale ---- */
 
@@ -24,14 +24,37 @@ static inline int16_t scaled(int16_t x, int64_t m, int q, int limit, int64_t *sa
     return (int16_t)kept;
 }
 
+/* Scale count elements; returns the clamps. A product fits 32 bits: 32767 * 2^16 < 2^31. For shifts
+ * 1 .. 31 half up is t >> q plus the last bit shifted out, which stays inside them. x and out may
+ * be the same. */
+static int64_t scale_row(const struct scale *s, const int16_t *x, int64_t count, int16_t *out)
+{
+    const int32_t m = (int32_t)s->m, limit = s->limit;
+    const int q = s->q;
+    int64_t wide = 0;
+    int32_t saturated = 0;
+
+    if (q >= 1 && q <= 31)
+        for (int64_t i = 0; i < count; i++) {
+            const int32_t t = x[i] * m, v = (t >> q) + (t >> (q - 1) & 1);
+            const int32_t kept = v > limit ? limit : v < -limit ? -limit : v;
+            saturated += v != kept;
+            out[i] = (int16_t)kept;
+        }
+    else
+        for (int64_t i = 0; i < count; i++)
+            out[i] = scaled(x[i], s->m, q, limit, &wide);
+    return wide + saturated;
+}
+
 static void scale_part(void *context, int part, int parts)
 {
     const struct scale *s = context;
     int64_t begin, end, saturated = 0;
 
     bk_part_range(s->count, part, parts, &begin, &end);
-    for (int64_t i = begin; i < end; i++)
-        s->out[i] = scaled(s->x[i], s->m, s->q, s->limit, &saturated);
+    for (int64_t i = begin; i < end; i += ROW)
+        saturated += scale_row(s, s->x + i, end - i < ROW ? end - i : ROW, s->out + i);
     s->saturated[part] = saturated;
 }
 
