@@ -129,6 +129,7 @@ struct backward {
     const uint8_t *index;
     const struct bk_finish *finish;
     int16_t *out;
+    int narrow; /* all fits 32 bits */
     struct bk_sums *part_sums;
     int32_t *sums; /* per part, [channels] */
 };
@@ -162,8 +163,8 @@ static void gather_sums(const struct backward *b, int64_t n, int64_t y, int64_t 
 }
 
 /* Align the sums with an addend and round them, in 64 bits. */
-static void finish_aligned(const struct backward *b, const int32_t *sums, int64_t at, int count,
-                           struct bk_sums *report)
+static void finish_wide(const struct backward *b, const int32_t *sums, int64_t at, int count,
+                        struct bk_sums *report)
 {
     int64_t t[SOME];
 
@@ -206,21 +207,66 @@ static void round_sums(const int32_t *restrict t, int64_t count, int shift, int1
     report->saturated += saturated;
 }
 
-/* Mask and round a position's sums; where there is something to align, some channels at a time. */
+/* lsh(t, shift) of 32-bit values that stay inside 2^30; to the right in the manner of round_sums.
+ */
+static void align_sums(int32_t *t, int64_t count, int shift)
+{
+    const int down = shift < -31 ? 31 : -shift;
+    const int32_t keep = -(int32_t)(shift >= -31);
+
+    if (shift > 0)
+        for (int64_t j = 0; j < count; j++)
+            t[j] *= (int32_t)1 << shift;
+    else if (shift < 0)
+        for (int64_t j = 0; j < count; j++)
+            t[j] = ((t[j] >> down) + (t[j] >> (down - 1) & 1)) & keep;
+}
+
+/* Align the sums and add an addend where both stay inside 2^30. */
+static void add_aligned(const struct bk_finish *finish, int64_t at, int64_t count, int32_t *sums)
+{
+    int32_t addend[SOME];
+
+    align_sums(sums, count, finish->acc_shift);
+    if (finish->addend == NULL)
+        return;
+    for (int64_t j = 0; j < count; j++)
+        addend[j] = finish->addend[at + j];
+    align_sums(addend, count, finish->addend_shift);
+    for (int64_t j = 0; j < count; j++)
+        sums[j] += addend[j];
+}
+
+/* Round a position's sums, some channels at a time. */
 static void finish_position(const struct backward *b, int32_t *sums, int64_t at,
                             struct bk_sums *report)
 {
     const struct bk_finish *finish = b->finish;
     const int64_t channels = b->pool->c;
 
-    if (finish->addend == NULL && finish->acc_shift == 0) {
+    for (int64_t first = 0; first < channels; first += SOME) {
+        const int64_t count = smaller(SOME, channels - first);
+        if (!b->narrow) {
+            finish_wide(b, sums + first, at + first, (int)count, report);
+            continue;
+        }
+        add_aligned(finish, at + first, count, sums + first);
         if (finish->mask != NULL)
-            mask_sums(finish->mask + at, channels, sums);
-        round_sums(sums, channels, finish->shift, b->out + at, report);
-        return;
+            mask_sums(finish->mask + at + first, count, sums + first);
+        round_sums(sums + first, count, finish->shift, b->out + at + first, report);
     }
-    for (int64_t first = 0; first < channels; first += SOME)
-        finish_aligned(b, sums + first, at + first, (int)smaller(SOME, channels - first), report);
+}
+
+/* Whether sums and addends stay inside 2^30 when they are aligned: a sum is of at most so many
+ * 16-bit errors as windows hold a position. */
+static int fits_32_bits(const struct bk_pool *pool, const struct bk_finish *finish)
+{
+    const int64_t windows =
+        ((pool->kr - 1) / pool->stride + 1) * ((pool->ks - 1) / pool->stride + 1);
+    const int left = finish->acc_shift > 0 ? finish->acc_shift : 0;
+
+    return left <= 15 && windows << left <= 1 << 15 &&
+           (finish->addend == NULL || finish->addend_shift <= 15);
 }
 
 static void backward_part(void *context, int part, int parts)
@@ -251,6 +297,7 @@ void bk_window_backward(struct bk_team *team, void *scratch, const struct bk_poo
         .index = index,
         .finish = finish,
         .out = out,
+        .narrow = fits_32_bits(pool, finish),
         .part_sums = part_sums,
         .sums = (int32_t *)(part_sums + bk_team_threads(team)),
     };
