@@ -75,13 +75,13 @@ def test_affine_backward(
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("size", [(70, 300), (33, 2051), (300, 16), (67, 255)])
-def test_statistics_of_many_rows(kernels: NativeKernels, size: tuple[int, int], kind: str) -> None:
+def test_statistics_of_many_rows(native: NativeKernels, size: tuple[int, int], kind: str) -> None:
     """Whole blocks of rows, what is left of them, and columns that fill no vector."""
     y = mantissas(kind, size, LIMIT16, 1)
-    same_bits(kernels, "channel_statistics", y)
-    same_bits(kernels, "channel_sums", y)
-    same_bits(kernels, "affine_backward_sums", y, mantissas(kind, size, LIMIT16, 2))
-    same_bits(kernels, "affine_backward_sums", y, None)
+    same_bits(native, "channel_statistics", y)
+    same_bits(native, "channel_sums", y)
+    same_bits(native, "affine_backward_sums", y, mantissas(kind, size, LIMIT16, 2))
+    same_bits(native, "affine_backward_sums", y, None)
 
 
 def test_split_over_threads(team: NativeKernels) -> None:
