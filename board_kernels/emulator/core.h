@@ -52,7 +52,6 @@ struct fault {
 struct counters {
     uint64_t cycles;
     uint64_t instructions;
-    uint64_t blocks;
     uint64_t dma_bytes;
     uint64_t dma_transfers;
     uint64_t bus_reads;  /* by load instructions, outside the TCMs */
@@ -66,9 +65,8 @@ struct counters {
 };
 
 struct block {
-    uint32_t end;
+    uint32_t size; /* bytes; 0: not analysed yet */
     uint32_t cycles;
-    uint32_t instructions; /* 0: not analysed yet */
 };
 
 struct dma_transfer {

@@ -56,22 +56,24 @@ static void analyse(struct core *core, uint32_t address, uint32_t size, struct b
         timing_decode(core_word(core, at), &i);
         timing_issue(&s, &i);
     }
-    block->end = address + size;
+    block->size = size;
     block->cycles = (uint32_t)s.time;
-    block->instructions = size / 4;
     if (core_register(core, UC_ARM_REG_CPSR) & CPSR_THUMB)
         core_fault(core, FAULT_THUMB, address, 2, 1);
 }
 
 /* Lets the cycles of a substituted routine pass, behind its return, with devices and interrupts on
- * time. False if they are cut by an interrupt or the end of the run: the rest passes when the core
- * is back here.
+ * time. An interrupt or the end of the run cuts them: the rest passes when the core is back here.
  */
-static bool pass_owed(struct core *core)
+static void pass_owed(struct core *core)
 {
     struct counters *counters = &core->counters;
 
-    while (core->owed) {
+    if (core->owed_at == OWED_NEXT)
+        core->owed_at = core->pc;
+    if (core->owed_at != core->pc)
+        return;
+    while (core->owed && counters->cycles < core->limit && !due_vector(core)) {
         uint64_t step =
             core->next_event > counters->cycles ? core->next_event - counters->cycles : 0;
         if (step > core->owed)
@@ -80,10 +82,40 @@ static bool pass_owed(struct core *core)
         core->owed -= step;
         if (counters->cycles >= core->next_event)
             advance_devices(core);
-        if (counters->cycles >= core->limit || due_vector(core))
-            break;
     }
-    return core->owed == 0;
+}
+
+/* Takes an interrupt that is due at the block about to run. Unicorn goes on at the vector. */
+static bool take_interrupt(struct core *core)
+{
+    uint32_t vector = due_vector(core);
+
+    if (!vector)
+        return false;
+    core->counters.interrupts++;
+    core_enter(core, vector, vector == VECTOR_FIQ ? MODE_FIQ : MODE_IRQ, core->pc + 4);
+    return true;
+}
+
+/* Does what is due at the block about to run. False if something else runs instead. */
+static bool attend(struct core *core)
+{
+    struct counters *counters = &core->counters;
+
+    if (core->owed)
+        pass_owed(core);
+    if (counters->cycles >= core->next_event)
+        advance_devices(core);
+    if (counters->cycles >= core->limit) {
+        core->interrupted = 1;
+        core->unicorn->emu_stop(core->engine);
+        return false;
+    }
+    if (take_interrupt(core)) {
+        core_set_register(core, UC_ARM_REG_PC, core->pc);
+        return false;
+    }
+    return true;
 }
 
 static void on_block(struct uc_struct *engine, uint64_t address, uint32_t size, void *context)
@@ -92,30 +124,20 @@ static void on_block(struct uc_struct *engine, uint64_t address, uint32_t size, 
     struct block *block = &core->blocks[(address & (ITCM_SIZE - 1)) / 4];
     struct counters *counters = &core->counters;
 
+    (void)engine;
     core->pc = (uint32_t)address;
-    if (core->owed && core->owed_at == OWED_NEXT)
-        core->owed_at = core->pc;
-    if (core->owed && core->owed_at == core->pc && !pass_owed(core)) {
-        core->interrupted = 1;
-        core->unicorn->emu_stop(engine);
-        return;
+    if (counters->cycles >= core->next_event || core->owed || requested(core)) {
+        if (!attend(core))
+            return;
     }
-    if (counters->cycles >= core->next_event)
-        advance_devices(core);
-    if (counters->cycles >= core->limit || (requested(core) && due_vector(core))) {
-        core->interrupted = 1;
-        core->unicorn->emu_stop(engine);
-        return;
-    }
-    if (block->end != address + size)
+    if (block->size != size)
         analyse(core, (uint32_t)address, size, block);
     counters->cycles += block->cycles;
-    if ((uint32_t)address != core->block_end)
+    if (core->pc != core->block_end)
         counters->cycles += REFILL_CYCLES;
-    counters->instructions += block->instructions;
-    counters->blocks++;
-    core->block_start = (uint32_t)address;
-    core->block_end = block->end;
+    counters->instructions += size / 4;
+    core->block_start = core->pc;
+    core->block_end = core->pc + size;
 }
 
 static void on_exception(struct uc_struct *engine, uint32_t number, void *context)
@@ -144,16 +166,6 @@ int run_attach(struct core *core)
     if (!error)
         error = core_hook(core, UC_HOOK_INSN_INVALID, HOOK(on_invalid));
     return error;
-}
-
-static void take_interrupt(struct core *core)
-{
-    uint32_t vector = due_vector(core);
-
-    if (!vector)
-        return;
-    core->counters.interrupts++;
-    core_enter(core, vector, vector == VECTOR_FIQ ? MODE_FIQ : MODE_IRQ, core->pc + 4);
 }
 
 /* Unicorn returns at a wait for interrupt, with the program counter behind it and no sign. */

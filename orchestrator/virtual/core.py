@@ -366,6 +366,11 @@ class Core:
         return int(self._counters.instructions)
 
     @property
+    def interrupts(self) -> int:
+        """Interrupts taken."""
+        return int(self._counters.interrupts)
+
+    @property
     def dma_bytes(self) -> int:
         """Bytes moved by the DMA controller."""
         return int(self._counters.dma_bytes)

@@ -25,7 +25,7 @@ class Counters(Structure):
     _fields_ = [
         (name, c_uint64)
         for name in (
-            "cycles instructions blocks dma_bytes dma_transfers bus_reads bus_writes interrupts "
+            "cycles instructions dma_bytes dma_transfers bus_reads bus_writes interrupts "
             "sleep_cycles substituted packets_sent packets_received checked_cycles"
         ).split()
     ]
