@@ -4,7 +4,8 @@
  * channels, whose 64-bit sums stay in data memory while all images pass by as tiles of at most 112
  * positions. While a tile is multiplied the next one, also of the next unit, is read. A row of taps
  * meets one row of x for each row of e, so that rows beyond the image are left out and a tile may
- * hold rows of several images.
+ * hold rows of several images. Where output and input positions are the same ones, rows are cut as
+ * suits the inner product.
  *
  * Data memory, from the workspace's start, which is a multiple of 8192 (outer.S wants the end of e
  * there):
@@ -16,6 +17,7 @@
  *   16384  x of tile 0, x of tile 1: all that the sums leave
  *          sums, to the end
  */
+#pragma GCC optimize("Os")
 #include "dma.h"
 #include "outer.h"
 #include "round16.h"
@@ -24,24 +26,22 @@
 #include <stddef.h>
 #include <string.h>
 
-#pragma GCC optimize("Os")
-
 enum {
-    CHUNK = 32,           /* channels */
-    CHUNK_BYTES = 64,     /* of a position */
-    IMAGE_CHANNELS = 4,   /* of the network's input */
-    IMAGE_BYTES = 8,
-    TILE = 112,           /* positions */
+    CHUNK = 32,         /* channels */
+    IMAGE_CHANNELS = 4, /* of the network's input */
+    IMAGE_BYTES = 8,    /* of a position of it */
+    TILE = 112,         /* positions */
     E_END = 8192,
     X_START = 16384,
-    CHUNK_TAPS = 3,       /* whose sums fit: 3 * 8192 B */
-    IMAGE_TAPS = 24,      /* 24 * 1024 B */
-    SUM_BYTES = 512,      /* of a pair of input channels with 32 output channels */
+    CHUNK_TAPS = 3,  /* whose sums fit: 8192 B each */
+    IMAGE_TAPS = 24, /* 1024 B each */
+    SUM_BYTES = 512, /* of a pair of input channels with 32 output channels */
 };
 
-/* The weights of a unit. */
+/* The weights of a unit, and how many channels there are. */
 struct unit {
     int32_t chunk, row, tap, taps, input;
+    int32_t outputs, inputs, pairs;
 };
 
 /* Positions in one half of the data memory. */
@@ -50,29 +50,27 @@ struct tile {
     int32_t rows, columns;
     uint32_t row_bytes; /* of x */
     uint32_t ends_unit;
-    dma_ticket read;
 };
 
-struct gradient {
+static struct gradient {
     const struct task_weight_gradient *task;
-    int32_t input_chunks;  /* of all of x; 0 for the network's input */
+    int32_t h, w, p, q;    /* those of the task, or rows cut anew */
     int32_t output_chunks; /* of all of e */
+    int32_t input_chunks;  /* of all of x */
+    uint32_t of_image;     /* x is the network's input */
     uint32_t position;     /* bytes of a position of x */
     uint32_t step;         /* from one x to the next */
     int32_t widest;        /* row that the body for this step takes */
-    uint32_t stream;       /* 1: positions correspond one to one, rows do not matter */
     int32_t most_taps;
     uint32_t x_bytes;
     int64_t *sums;
     struct rounding rounding;
 
-    /* The next tile to read. */
-    uint32_t more;
+    /* The next tile to read: rows low .. high - 1 of e meet a row of x. */
     struct unit unit;
-    int32_t low, high;    /* rows of e that meet a row of x */
-    int32_t columns;      /* of a tile */
-    int32_t n, y, column; /* stream: only n, a position of all images */
-};
+    int32_t low, high, columns;
+    int32_t n, y, column;
+} g;
 
 static int32_t smaller(int32_t a, int32_t b)
 {
@@ -84,384 +82,289 @@ static int32_t larger(int32_t a, int32_t b)
     return a > b ? a : b;
 }
 
-static int32_t part_of(int32_t all, int32_t first, int32_t most)
+static uint8_t *e_of(const struct tile *tile, uint32_t half)
 {
-    return smaller(all - first, most);
+    return workspace + (half + 1) * E_END - tile->rows * tile->columns * OUTER_CHUNK_BYTES;
 }
 
-static int32_t round_up_div(int32_t a, int32_t b)
+static uint8_t *x_of(uint32_t half)
 {
-    return (a + b - 1) / b;
+    return workspace + X_START + half * g.x_bytes;
 }
 
-static int32_t outputs_of(const struct gradient *g, const struct unit *unit)
+/* ---- units ---- */
+
+/* Set the cursor to the first tile of the named unit; whether it has one. */
+static uint32_t start_unit(void)
 {
-    return part_of(g->task->k, unit->chunk * CHUNK, CHUNK);
+    const struct task_weight_gradient *t = g.task;
+    struct unit *unit = &g.unit;
+    const int32_t above = t->pad - unit->row, below = g.h - 1 + above;
+    int32_t widest;
+
+    unit->taps = smaller(t->s - unit->tap, g.most_taps);
+    unit->outputs = smaller(t->k - unit->chunk * CHUNK, CHUNK);
+    unit->inputs = smaller(t->c - unit->input * CHUNK, CHUNK);
+    unit->pairs = g.of_image ? 2 : (unit->inputs + 1) >> 1;
+    widest = ((int32_t)(g.x_bytes / g.position) - unit->taps) / t->stride + 1;
+    widest = smaller(widest, g.widest);
+    widest = (g.q + widest - 1) / widest; /* parts of a row */
+    g.columns = (g.q + widest - 1) / widest;
+    g.low = above > 0 ? (above + t->stride - 1) / t->stride : 0;
+    g.high = below < 0 ? 0 : smaller(g.p, below / t->stride + 1);
+    g.n = 0;
+    g.y = g.low;
+    g.column = 0;
+    return g.low < g.high;
 }
 
-static int32_t inputs_of(const struct gradient *g, const struct unit *unit)
+/* To the next unit that has tiles; 0 when there is none. */
+static uint32_t next_unit(void)
 {
-    return part_of(g->task->c, unit->input * CHUNK, CHUNK);
-}
+    const struct task_weight_gradient *t = g.task;
+    struct unit *unit = &g.unit;
 
-/* Pairs of input channels in a word each; an input position of the network has two. */
-static int32_t pairs_of(const struct gradient *g, const struct unit *unit)
-{
-    return g->input_chunks == 0 ? 2 : (inputs_of(g, unit) + 1) >> 1;
+    do {
+        if (++unit->input == t->input_first + t->input_chunks) {
+            unit->input = t->input_first;
+            unit->tap += unit->taps;
+        }
+        if (unit->tap == t->s) {
+            unit->tap = 0;
+            unit->row++;
+        }
+        if (unit->row == t->row_first + t->rows) {
+            unit->row = t->row_first;
+            unit->chunk++;
+        }
+        if (unit->chunk == t->output_first + t->output_chunks)
+            return 0;
+    } while (!start_unit());
+    return 1;
 }
 
 /* ---- reading tiles ---- */
 
-static uint32_t e_address(const struct gradient *g, int32_t n, int32_t position)
+/* The address of a position in the plane of a chunk of this image. */
+static uint32_t plane(uint32_t from, int32_t chunks, int32_t chunk, int32_t position,
+                      uint32_t position_bytes, int32_t size)
 {
-    const struct task_weight_gradient *t = g->task;
-
-    return t->e +
-           (uint32_t)((n * g->output_chunks + g->unit.chunk) * t->p * t->q + position) * CHUNK_BYTES;
+    return from + (uint32_t)((g.n * chunks + chunk) * size + position) * position_bytes;
 }
 
-static uint32_t x_address(const struct gradient *g, int32_t n, int32_t position)
+/* A row of e, and the x under it with zeros where the windows leave the image. */
+static void read_row(const struct tile *tile, uint8_t *e, uint8_t *x)
 {
-    const struct task_weight_gradient *t = g->task;
-    const int32_t planes = larger(g->input_chunks, 1);
+    const struct task_weight_gradient *t = g.task;
+    const int32_t first = g.column * t->stride + g.unit.tap - t->pad;
+    const int32_t end = first + (int32_t)(tile->row_bytes / g.position);
+    const int32_t from = smaller(larger(first, 0), end), to = larger(smaller(end, g.w), from);
+    const int32_t row = g.y * t->stride + g.unit.row - t->pad;
+    uint8_t *inside = x + (uint32_t)(from - first) * g.position;
+    const uint32_t bytes = (uint32_t)(to - from) * g.position;
 
-    return t->x + (uint32_t)((n * planes + g->unit.input) * t->h * t->w + position) * g->position;
-}
-
-/* Columns and rows whose product takes least cycles: 11 a position, 8 a row (outer.S). */
-static void shape_stream(struct tile *tile, int32_t positions, int32_t widest)
-{
-    int32_t least = INT32_MAX;
-
-    for (int32_t columns = widest; columns > 0; columns--) {
-        const int32_t rows = round_up_div(positions, columns);
-        const int32_t cycles = rows * (columns * 11 + 8);
-        if (rows * columns <= TILE && cycles < least) {
-            least = cycles;
-            tile->rows = rows;
-            tile->columns = columns;
-        }
-    }
-}
-
-/* The next positions, whatever image they are of. Where the shape leaves some over, e is 0. */
-static void read_stream(struct gradient *g, struct tile *tile, uint8_t *e_end, uint8_t *x)
-{
-    const int32_t plane = g->task->p * g->task->q;
-    const int32_t all = g->task->n * plane;
-    const int32_t count = smaller(TILE, all - g->n);
-    uint8_t *e;
-
-    shape_stream(tile, count, g->widest);
-    tile->row_bytes = (uint32_t)tile->columns * g->position;
-    e = e_end - tile->rows * tile->columns * CHUNK_BYTES;
-    memset(e + count * CHUNK_BYTES, 0, (uint32_t)(e_end - e) - (uint32_t)count * CHUNK_BYTES);
-    for (int32_t done = 0; done < count;) {
-        const int32_t n = (g->n + done) / plane, from = g->n + done - n * plane;
-        const int32_t length = smaller(plane - from, count - done);
-        dma_read(e + done * CHUNK_BYTES, e_address(g, n, from), (uint32_t)length * CHUNK_BYTES);
-        tile->read = dma_read(x + (uint32_t)done * g->position, x_address(g, n, from),
-                              (uint32_t)length * g->position);
-        done += length;
-    }
-    g->n += count;
-    tile->ends_unit = g->n == all;
-}
-
-/* The x under a row of a tile, with zeros where the windows leave the image. */
-static dma_ticket read_x_row(const struct gradient *g, const struct tile *tile, uint8_t *x)
-{
-    const struct task_weight_gradient *t = g->task;
-    const int32_t row = g->y * t->stride + g->unit.row - t->pad;
-    const int32_t first = g->column * t->stride + g->unit.tap - t->pad;
-    const int32_t end = first + (int32_t)(tile->row_bytes / g->position);
-    const int32_t from = smaller(larger(first, 0), end), to = larger(smaller(end, t->w), from);
-
-    memset(x, 0, (uint32_t)(from - first) * g->position);
-    memset(x + (uint32_t)(to - first) * g->position, 0, (uint32_t)(end - to) * g->position);
-    return dma_read(x + (uint32_t)(from - first) * g->position,
-                    x_address(g, g->n, row * t->w + from),
-                    (uint32_t)(to - from) * g->position);
+    memset(x, 0, (size_t)(inside - x));
+    memset(inside + bytes, 0, tile->row_bytes - (size_t)(inside - x) - bytes);
+    dma_read(e,
+             plane(t->e, g.output_chunks, g.unit.chunk, g.y * g.q + g.column, OUTER_CHUNK_BYTES,
+                   g.p * g.q),
+             (uint32_t)tile->columns * OUTER_CHUNK_BYTES);
+    dma_read(inside,
+             plane(t->x, g.input_chunks, g.unit.input, row * g.w + from, g.position, g.h * g.w),
+             bytes);
 }
 
 /* To the next row of e, of the next image, of the next columns; whether the unit has no more. */
-static uint32_t next_row(struct gradient *g)
+static uint32_t next_row(void)
 {
-    if (++g->y < g->high)
+    if (++g.y < g.high)
         return 0;
-    g->y = g->low;
-    if (++g->n < g->task->n)
+    g.y = g.low;
+    if (++g.n < g.task->n)
         return 0;
-    g->n = 0;
-    g->column += g->columns;
-    return g->column >= g->task->q;
+    g.n = 0;
+    g.column += g.columns;
+    return g.column >= g.q;
 }
 
-/* The next rows of some columns. */
-static void read_rows(struct gradient *g, struct tile *tile, uint8_t *e_end, uint8_t *x)
+/* Start to read the next tile into one half; returns whether there is a tile after it. */
+static uint32_t read_tile(struct tile *tile, uint32_t half)
 {
-    const struct task_weight_gradient *t = g->task;
-    const int32_t columns = part_of(t->q, g->column, g->columns);
-    const int32_t x_columns = (columns - 1) * t->stride + tile->unit.taps;
-    const int32_t left = (t->n - g->n) * (g->high - g->low) - (g->y - g->low);
-    uint8_t *e;
+    const int32_t left = (g.task->n - g.n) * (g.high - g.low) - (g.y - g.low);
+    uint8_t *e, *x = x_of(half);
 
-    tile->columns = columns;
-    tile->row_bytes = (uint32_t)x_columns * g->position;
-    tile->rows = smaller(TILE / columns, (int32_t)(g->x_bytes / tile->row_bytes));
+    tile->unit = g.unit;
+    tile->columns = smaller(g.q - g.column, g.columns);
+    tile->row_bytes = (uint32_t)((tile->columns - 1) * g.task->stride + g.unit.taps) * g.position;
+    tile->rows = smaller(TILE / tile->columns, (int32_t)(g.x_bytes / tile->row_bytes));
     tile->rows = smaller(tile->rows, left);
-    e = e_end - tile->rows * columns * CHUNK_BYTES;
+    e = e_of(tile, half);
     for (int32_t i = 0; i < tile->rows; i++) {
-        dma_read(e, e_address(g, g->n, g->y * t->q + g->column), (uint32_t)columns * CHUNK_BYTES);
-        tile->read = read_x_row(g, tile, x);
-        tile->ends_unit = next_row(g);
-        e += columns * CHUNK_BYTES;
+        read_row(tile, e, x);
+        tile->ends_unit = next_row();
+        e += tile->columns * OUTER_CHUNK_BYTES;
         x += tile->row_bytes;
     }
-}
-
-/* Set the cursor to a unit's first tile; whether it has one. */
-static uint32_t start_unit(struct gradient *g)
-{
-    const struct task_weight_gradient *t = g->task;
-    const int32_t above = t->pad - g->unit.row;
-    const int32_t below = t->h - 1 + above;
-    const int32_t in_memory =
-        ((int32_t)(g->x_bytes / g->position) - g->unit.taps) / t->stride + 1;
-
-    g->low = above > 0 ? round_up_div(above, t->stride) : 0;
-    g->high = below < 0 ? 0 : smaller(t->p, below / t->stride + 1);
-    g->columns = round_up_div(t->q, round_up_div(t->q, smaller(g->widest, in_memory)));
-    g->n = 0;
-    g->y = g->low;
-    g->column = 0;
-    return g->low < g->high;
-}
-
-/* Name the next unit; 0 when there is none. */
-static uint32_t next_unit(struct gradient *g)
-{
-    const struct task_weight_gradient *t = g->task;
-    struct unit *unit = &g->unit;
-
-    if (++unit->input < t->input_first + t->input_chunks)
-        return 1;
-    unit->input = t->input_first;
-    unit->tap += unit->taps;
-    if (unit->tap == t->s) {
-        unit->tap = 0;
-        unit->row++;
-    }
-    if (unit->row == t->row_first + t->rows) {
-        unit->row = t->row_first;
-        unit->chunk++;
-    }
-    unit->taps = part_of(t->s, unit->tap, g->most_taps);
-    return unit->chunk < t->output_first + t->output_chunks;
-}
-
-/* From the named unit on, start the first that has tiles. */
-static void find_unit(struct gradient *g)
-{
-    while (g->more && !start_unit(g))
-        g->more = next_unit(g);
-}
-
-/* Start to read the next tile into one half; 0 when there is none. */
-static uint32_t read_tile(struct gradient *g, struct tile *tile, uint32_t half)
-{
-    uint8_t *e_end = workspace + (half + 1) * E_END;
-    uint8_t *x = workspace + X_START + half * g->x_bytes;
-
-    if (!g->more)
-        return 0;
-    tile->unit = g->unit;
-    if (g->stream)
-        read_stream(g, tile, e_end, x);
-    else
-        read_rows(g, tile, e_end, x);
-    if (tile->ends_unit) {
-        g->more = next_unit(g);
-        find_unit(g);
-    }
-    return 1;
+    return !tile->ends_unit || next_unit();
 }
 
 /* ---- products ---- */
 
-static void enter_body(const struct gradient *g, const struct tile *tile, struct outer *outer)
+static void multiply(const struct tile *tile, uint32_t half)
 {
-    const uint32_t skipped =
-        (uint32_t)((g->step == CHUNK_BYTES ? OUTER_LONG : OUTER_SHORT) - tile->columns);
+    const struct unit *unit = &tile->unit;
+    const uint32_t neighbours = g.step == OUTER_CHUNK_BYTES;
+    const uint32_t row_step = tile->row_bytes - (uint32_t)(tile->columns - 1) * g.step;
+    const uint32_t by_two = neighbours && tile->columns == OUTER_SHORT && tile->rows % 2 == 0;
+    const int32_t entered = by_two ? OUTER_LONG : tile->columns;
+    struct outer outer = {
+        .e = (uint32_t)e_of(tile, half),
+        .x = (uint32_t)x_of(half),
+        .sums = (uint32_t)g.sums,
+        .blocks = (uint32_t)(unit->outputs + 3) / 4,
+        .taps = (uint32_t)unit->taps,
+        .tap_bytes = g.position,
+        .pair_bytes = 4 * (uint32_t)unit->pairs,
+        .step = g.step,
+        .row_step = row_step,
+        .mid_step = by_two ? row_step : OUTER_CHUNK_BYTES,
+        .rows = (uint32_t)tile->rows,
+        .columns = (uint32_t)tile->columns,
+    };
 
-    outer->step = g->step;
-    outer->row_step = tile->row_bytes - (uint32_t)(tile->columns - 1) * g->step;
-    outer->mid_step = CHUNK_BYTES;
-    if (g->step == CHUNK_BYTES && tile->columns == OUTER_SHORT && tile->rows % 2 == 0) {
-        outer->mid_step = outer->row_step;
-        outer->again = (uint32_t)outer_unit_stride;
-    } else if (g->step == CHUNK_BYTES) {
-        outer->again = skipped < OUTER_SHORT
-                           ? (uint32_t)outer_unit_stride + skipped * OUTER_POSITION
-                           : (uint32_t)outer_unit_stride_half +
-                                 (skipped - OUTER_SHORT) * OUTER_POSITION;
-    } else {
-        outer->again = (uint32_t)outer_any_step + skipped * OUTER_POSITION;
-        outer->first = (uint32_t)outer_any_step_first;
-        return;
-    }
-    outer->first = outer->again;
-}
-
-static void multiply(const struct gradient *g, const struct tile *tile, uint32_t half)
-{
-    struct outer outer;
-    const int32_t pairs = pairs_of(g, &tile->unit);
-
-    outer.e = (uint32_t)(workspace + (half + 1) * E_END -
-                         tile->rows * tile->columns * CHUNK_BYTES);
-    outer.x = (uint32_t)(workspace + X_START + half * g->x_bytes);
-    outer.sums = (uint32_t)g->sums;
-    outer.blocks = (uint32_t)(outputs_of(g, &tile->unit) + 3) / 4;
-    outer.taps = (uint32_t)tile->unit.taps;
-    outer.tap_bytes = g->position;
-    outer.pair_bytes = 4 * (uint32_t)pairs;
-    outer.rows = (uint32_t)tile->rows;
-    outer.columns = (uint32_t)tile->columns;
-    enter_body(g, tile, &outer);
+    outer.again = (uint32_t)(neighbours ? outer_neighbours : outer_any_step) +
+                  (uint32_t)((OUTER_SHORT - entered) * OUTER_POSITION);
+    if (entered > OUTER_SHORT)
+        outer.again -= OUTER_MIDDLE;
+    outer.first = neighbours ? outer.again : (uint32_t)outer_any_step_first;
     outer_tile(&outer);
 }
 
 /* ---- the sums of a unit ---- */
-
-static void clear_sums(const struct gradient *g)
-{
-    memset(g->sums, 0, (uint32_t)(workspace + WORKSPACE_BYTES - (uint8_t *)g->sums));
-}
-
-/* Where the weights of an output channel and a tap begin in the total. */
-static uint32_t total_address(const struct gradient *g, const struct unit *unit, int32_t output,
-                              int32_t tap)
-{
-    const struct task_weight_gradient *t = g->task;
-    const int32_t k = unit->chunk * CHUNK + output;
-    const int32_t at = ((k * t->r + unit->row) * t->s + unit->tap + tap) * t->c;
-
-    return t->total + 4 * (uint32_t)(at + unit->input * CHUNK);
-}
 
 static int32_t *stage_of(int32_t output)
 {
     return (int32_t *)(void *)(workspace + (uint32_t)(output & 1) * E_END);
 }
 
-static dma_ticket read_total(const struct gradient *g, const struct unit *unit, int32_t output)
+/* Move the total of an output channel between SDRAM and its stage. */
+static void move_total(const struct unit *unit, int32_t output, uint32_t back)
 {
-    const int32_t count = inputs_of(g, unit);
+    const struct task_weight_gradient *t = g.task;
+    const int32_t k = unit->chunk * CHUNK + output;
+    const int32_t at = ((k * t->r + unit->row) * t->s + unit->tap) * t->c + unit->input * CHUNK;
+    const uint32_t bytes = 4 * (uint32_t)unit->inputs;
+    uint32_t total = t->total + 4 * (uint32_t)at;
     int32_t *stage = stage_of(output);
-    dma_ticket ticket = 0;
 
-    for (int32_t tap = 0; tap < unit->taps; tap++, stage += count)
-        ticket = dma_read(stage, total_address(g, unit, output, tap), 4 * (uint32_t)count);
-    return ticket;
-}
-
-static void write_total(const struct gradient *g, const struct unit *unit, int32_t output)
-{
-    const int32_t count = inputs_of(g, unit);
-    const int32_t *stage = stage_of(output);
-
-    for (int32_t tap = 0; tap < unit->taps; tap++, stage += count)
-        dma_write(stage, total_address(g, unit, output, tap), 4 * (uint32_t)count);
-}
-
-/* Sums of an output channel: [tap][pair][4 outputs of the block][2 inputs]. */
-static const int64_t *sums_of(const struct gradient *g, const struct unit *unit, int32_t output)
-{
-    return g->sums + (output / 4 * unit->taps * pairs_of(g, unit) * 4 + output % 4) * 2;
-}
-
-/* Into the total of an output channel, or NULL to measure only. */
-static void round_output(struct gradient *g, const struct unit *unit, int32_t output,
-                         int32_t *total)
-{
-    const int64_t *sums = sums_of(g, unit, output);
-    const int32_t count = inputs_of(g, unit), pairs = pairs_of(g, unit);
-
-    for (int32_t tap = 0; tap < unit->taps; tap++, sums += pairs * 8) {
-        add_rounded(&g->rounding, sums, 8, (uint32_t)count, total);
-        if (total != NULL)
-            total += count;
+    for (int32_t tap = 0; tap < unit->taps; tap++) {
+        if (back)
+            dma_write(stage, total, bytes);
+        else
+            dma_read(stage, total, bytes);
+        stage += unit->inputs;
+        total += 4 * (uint32_t)t->c;
     }
 }
 
-/* Round a unit's sums into the total. Transfers run in order: a stage's next read waits in the queue
- * for its last write. */
-static void finish_unit(struct gradient *g, const struct unit *unit)
+/* Sums lie as [block of 4 outputs][tap][pair of inputs][4][2]. */
+static void round_output(const struct unit *unit, int32_t output)
 {
-    const int32_t outputs = outputs_of(g, unit);
-    dma_ticket read, next = 0;
+    const int64_t *sums = g.sums + (output / 4 * unit->taps * unit->pairs * 4 + output % 4) * 2;
+    int32_t *total = g.task->measure ? NULL : stage_of(output);
 
-    if (!g->task->measure)
-        next = read_total(g, unit, 0);
-    for (int32_t output = 0; output < outputs; output++) {
-        if (g->task->measure) {
-            round_output(g, unit, output, NULL);
-            continue;
-        }
-        read = next;
-        if (output + 1 < outputs)
-            next = read_total(g, unit, output + 1);
+    for (int32_t tap = 0; tap < unit->taps; tap++) {
+        add_rounded(&g.rounding, sums, 8, (uint32_t)unit->inputs, total);
+        sums += unit->pairs * 8;
+        if (total != NULL)
+            total += unit->inputs;
+    }
+}
+
+/* Round a unit's sums into the total. Transfers run in order: a stage's next read waits in the
+ * queue for its last write. */
+static void finish_unit(const struct unit *unit)
+{
+    const uint32_t adds = !g.task->measure;
+    dma_ticket read;
+
+    if (adds)
+        move_total(unit, 0, 0);
+    for (int32_t output = 0; output < unit->outputs; output++) {
+        read = dma_last();
+        if (adds && output + 1 < unit->outputs)
+            move_total(unit, output + 1, 0);
         dma_wait(read);
-        round_output(g, unit, output, stage_of(output));
-        write_total(g, unit, output);
+        round_output(unit, output);
+        if (adds)
+            move_total(unit, output, 1);
     }
 }
 
 /* ---- the task ---- */
 
-static void start(struct gradient *g, const struct task_weight_gradient *t)
+/* Where every position of x has its position of e, rows of x are any that divide an image. */
+static void set_rows(void)
 {
-    const uint32_t of_image = t->c <= IMAGE_CHANNELS;
-    const int32_t sum_taps = smaller(t->s, of_image ? IMAGE_TAPS : CHUNK_TAPS);
-    const uint32_t pairs = of_image ? 2 : CHUNK / 2;
-    const uint32_t sum_bytes = (uint32_t)sum_taps * pairs * SUM_BYTES;
+    const struct task_weight_gradient *t = g.task;
+    const int32_t positions = t->p * t->q;
 
-    g->task = t;
-    g->input_chunks = of_image ? 0 : round_up_div(t->c, CHUNK);
-    g->output_chunks = round_up_div(t->k, CHUNK);
-    g->position = of_image ? IMAGE_BYTES : CHUNK_BYTES;
-    g->step = g->position * (uint32_t)t->stride;
-    g->widest = g->step == CHUNK_BYTES ? OUTER_LONG : OUTER_SHORT;
-    g->stream = t->r == 1 && t->s == 1 && t->stride == 1 && t->pad == 0;
-    g->most_taps = sum_taps;
-    g->x_bytes = (WORKSPACE_BYTES - X_START - sum_bytes) / 2 & ~(uint32_t)(CHUNK_BYTES - 1);
-    g->sums = (int64_t *)(void *)(workspace + WORKSPACE_BYTES - sum_bytes);
-    g->rounding = (struct rounding){t->shift, 0, 0};
-    g->unit = (struct unit){t->output_first, t->row_first, 0, sum_taps, t->input_first};
-    g->more = 1;
-    find_unit(g);
+    g.h = t->h;
+    g.w = t->w;
+    g.p = t->p;
+    g.q = t->q;
+    if (t->r > 1 || t->s > 1 || t->stride > 1 || t->pad > 0)
+        return;
+    g.q = OUTER_LONG;
+    while (positions % g.q != 0)
+        g.q--;
+    g.w = g.q;
+    g.h = g.p = positions / g.q;
+}
+
+static void start(const struct task_weight_gradient *t)
+{
+    uint32_t sum_bytes;
+
+    g.task = t;
+    set_rows();
+    g.of_image = t->c <= IMAGE_CHANNELS;
+    g.output_chunks = (t->k + CHUNK - 1) / CHUNK;
+    g.input_chunks = (t->c + CHUNK - 1) / CHUNK;
+    g.position = g.of_image ? IMAGE_BYTES : OUTER_CHUNK_BYTES;
+    g.step = g.position * (uint32_t)t->stride;
+    g.widest = g.step == OUTER_CHUNK_BYTES ? OUTER_LONG : OUTER_SHORT;
+    g.most_taps = smaller(t->s, g.of_image ? IMAGE_TAPS : CHUNK_TAPS);
+    sum_bytes = (uint32_t)g.most_taps * SUM_BYTES * (g.of_image ? 2 : CHUNK / 2);
+    g.x_bytes = (WORKSPACE_BYTES - X_START - sum_bytes) / 2 & ~(uint32_t)(OUTER_CHUNK_BYTES - 1);
+    g.sums = (int64_t *)(void *)(workspace + WORKSPACE_BYTES - sum_bytes);
+    g.rounding = (struct rounding){t->shift, 0, 0};
+    g.unit = (struct unit){.chunk = t->output_first, .row = t->row_first, .input = t->input_first};
 }
 
 static void kernel_weight_gradient(const struct task_weight_gradient *task)
 {
-    struct gradient g;
     struct tile tiles[2];
-    uint32_t half = 0, more;
+    uint32_t half = 1, waits, begins = 1;
 
-    start(&g, task);
-    more = read_tile(&g, &tiles[0], 0);
-    clear_sums(&g);
-    for (; more; half ^= 1) {
+    start(task);
+    waits = start_unit() || next_unit();
+    for (uint32_t reads = 0; waits || reads; half ^= 1) {
         const struct tile *tile = &tiles[half];
-        more = read_tile(&g, &tiles[half ^ 1], half ^ 1);
-        dma_wait(tile->read);
-        multiply(&g, tile, half);
-        if (tile->ends_unit) {
-            finish_unit(&g, &tile->unit);
-            if (more)
-                clear_sums(&g);
-        }
+        const dma_ticket read = dma_last();
+        const uint32_t multiplies = reads;
+        reads = waits;
+        if (waits)
+            waits = read_tile(&tiles[half ^ 1], half ^ 1);
+        if (!multiplies)
+            continue;
+        if (begins)
+            memset(g.sums, 0, (size_t)(workspace + WORKSPACE_BYTES - (uint8_t *)g.sums));
+        dma_wait(read);
+        multiply(tile, half);
+        begins = tile->ends_unit;
+        if (begins)
+            finish_unit(&tile->unit);
     }
     runtime_measure(g.rounding.bits, g.rounding.saturated);
     runtime_report(task->report);

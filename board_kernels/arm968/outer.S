@@ -146,14 +146,12 @@ pair:
         mov     r14, r12
         ldr     pc, [sp, #FIRST]
 
-        .global outer_unit_stride
-outer_unit_stride:
         .rept   6
         PAIR
         .endr
         HALF_END
-        .global outer_unit_stride_half
-outer_unit_stride_half:
+        .global outer_neighbours
+outer_neighbours:
         .rept   6
         PAIR
         .endr

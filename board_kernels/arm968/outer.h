@@ -2,9 +2,10 @@
 #ifndef ARM968_OUTER_H
 #define ARM968_OUTER_H
 
-#define OUTER_LONG 28     /* positions of the unit-stride body */
-#define OUTER_SHORT 14    /* of the other */
-#define OUTER_POSITION 44 /* bytes of code of a position */
+#define OUTER_LONG 28        /* positions of the unit-stride body */
+#define OUTER_SHORT 14       /* of the other */
+#define OUTER_POSITION 44    /* bytes of code of a position */
+#define OUTER_MIDDLE 4       /* bytes of code more in the middle of the long body */
 #define OUTER_CHUNK_BYTES 64 /* of a position of e */
 
 #define OUTER_E 0
@@ -24,26 +25,25 @@
 #include <stdint.h>
 
 struct outer {
-    uint32_t e;          /* first position, first block of 4 output channels; ends at n * 8192 */
-    uint32_t x;          /* first position, first tap, first pair of input channels */
-    uint32_t sums;       /* int64 [blocks][taps][pairs][4 output channels][2 input channels] */
-    uint32_t blocks;     /* of 4 output channels, 8 bytes of e each */
+    uint32_t e;      /* first position, first block of 4 output channels; ends at n * 8192 */
+    uint32_t x;      /* first position, first tap, first pair of input channels */
+    uint32_t sums;   /* int64 [blocks][taps][pairs][4 output channels][2 input channels] */
+    uint32_t blocks; /* of 4 output channels, 8 bytes of e each */
     uint32_t taps;
-    uint32_t tap_bytes;  /* from a tap's x to the next one's */
-    uint32_t pair_bytes; /* 4 * pairs of input channels */
-    uint32_t first;      /* code address where a tile enters */
-    uint32_t again;      /* and each further row */
-    uint32_t step;       /* bytes from one x of a row to the next */
-    uint32_t row_step;   /* from a row's last x to the next row's first */
-    uint32_t mid_step;   /* unit-stride body only: after its first 14 positions */
+    uint32_t tap_bytes;     /* from a tap's x to the next one's */
+    uint32_t pair_bytes;    /* 4 * pairs of input channels */
+    uint32_t first;         /* code address where a tile enters */
+    uint32_t again;         /* and each further row */
+    uint32_t step;          /* bytes from one x of a row to the next */
+    uint32_t row_step;      /* from a row's last x to the next row's first */
+    uint32_t mid_step;      /* unit-stride body only: after its first 14 positions */
     uint32_t rows, columns; /* of the tile; not read by the assembly, which sees where e ends */
 };
 
 void outer_tile(const struct outer *outer);
-/* Entries of the bodies; never called. */
-void outer_unit_stride(void);
-void outer_unit_stride_half(void);
-void outer_any_step_first(void);
+/* Where 14 positions enter the bodies, and before the first row of a tile; never called. */
+void outer_neighbours(void);
 void outer_any_step(void);
+void outer_any_step_first(void);
 #endif
 #endif

@@ -11,8 +11,8 @@ struct rounding {
     uint64_t bits; /* OR of t ^ (t >> 63) */
 };
 
-/* total[i] += sat16(half_up(t[i], shift)), |t[i]| < 2^62, for i < count; only measures where total is
- * NULL. Sums lie in pairs, pair_step int64 from one pair to the next. */
+/* total[i] += sat16(half_up(t[i], shift)), |t[i]| < 2^62, for i < count; only measures where total
+ * is NULL. Sums lie in pairs, pair_step int64 from one pair to the next. */
 void add_rounded(struct rounding *rounding, const int64_t *sums, uint32_t pair_step, uint32_t count,
                  int32_t *total);
 

@@ -1,5 +1,5 @@
-/* Tasks of weights and their gradients; see task.h. Tensors have the board layout, weights and their
- * gradients the canonical order [k][r][s][c]. */
+/* Tasks of weights and their gradients; see task.h. Tensors have the board layout, weights and
+ * their gradients the canonical order [k][r][s][c]. */
 #ifndef TASK_WEIGHTS_H
 #define TASK_WEIGHTS_H
 
@@ -8,13 +8,12 @@
 enum {
     KIND_WEIGHT_GRADIENT = 32,
     KIND_PACK = 33,
-    KIND_CHANNEL_SUMS = 34,
-    KIND_ACCUMULATE = 35,
+    KIND_ACCUMULATE = 34,
 };
 
-/* A share of a convolution's weight gradient: the weights of some chunks of 32 output channels, some
- * rows of taps and some chunks of 32 input channels (one chunk where c <= 4, the network's input).
- * total += sat16(half_up(sum of e * x, shift)); with measure = 1 only the report. */
+/* A share of a convolution's weight gradient: the weights of some chunks of 32 output channels,
+ * some rows of taps and some chunks of 32 input channels (one chunk where c <= 4, the network's
+ * input). total += sat16(half_up(sum of e * x, shift)); with measure = 1 only the report. */
 struct task_weight_gradient {
     uint32_t header;
     uint32_t e, x;   /* int16 mantissas within +-4095: [n][p][q][k] and [n][h][w][c] */
@@ -31,7 +30,8 @@ struct task_weight_gradient {
 enum pack_order { PACK_FORWARD = 0, PACK_INPUT_GRADIENT = 1 };
 
 /* Plain weights to the order in which the inner product of the forward pass or of the input
- * gradient reads them (docs/kernels.md): blocks of 4 outputs of that product, all of its classes. */
+ * gradient reads them (docs/kernels.md): blocks of 4 outputs of that product, all of its classes.
+ */
 struct task_pack {
     uint32_t header;
     uint32_t source; /* int16 [k][r][s][c] */
@@ -39,16 +39,6 @@ struct task_pack {
     uint32_t order;
     int32_t c, k, r, s, stride, pad;
     int32_t block_first, blocks;
-};
-
-/* sums[channel] = exact sum of e over images and positions, for some chunks of 32 channels: the
- * gradient of a bias. */
-struct task_channel_sums {
-    uint32_t header;
-    uint32_t e;    /* int16 [n][all_chunks][positions][32] */
-    uint32_t sums; /* int64 [32 * all_chunks] */
-    uint32_t n, positions, all_chunks;
-    uint32_t chunk_first, chunks;
 };
 
 /* total += sat16(half_up(v, shift)); with measure = 1 only the report. */

@@ -45,21 +45,10 @@ class Pack(Task):
     ]
 
 
-class ChannelSums(Task):
-    """Sum e over images and positions, channel by channel."""
-
-    kind = 34
-    c_name = "task_channel_sums"
-    _fields_ = [
-        *((name, ctypes.c_uint32) for name in ("header", "e", "sums", "n", "positions")),
-        *((name, ctypes.c_uint32) for name in ("all_chunks", "chunk_first", "chunks")),
-    ]
-
-
 class Accumulate(Task):
     """Add rounded 64-bit sums to a total."""
 
-    kind = 35
+    kind = 34
     c_name = "task_accumulate"
     _fields_ = [
         *((name, ctypes.c_uint32) for name in ("header", "v", "total", "count")),

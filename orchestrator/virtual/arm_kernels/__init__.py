@@ -7,7 +7,8 @@ core, and copies the results back. For tests and for counting cycles; a board ke
 from orchestrator.virtual.arm_kernels.masters import MasterKernels
 from orchestrator.virtual.arm_kernels.norm import NormKernels
 from orchestrator.virtual.arm_kernels.pool import PoolKernels
+from orchestrator.virtual.arm_kernels.weights import WeightKernels
 
 
-class ArmKernels(NormKernels, PoolKernels, MasterKernels):
+class ArmKernels(WeightKernels, NormKernels, PoolKernels, MasterKernels):
     """All kernels on one core (implements `Kernels`)."""
