@@ -7,6 +7,7 @@ return int64 arrays, and say which inputs keep them inside int64.
 
 from collections.abc import Sequence
 from fractions import Fraction
+from functools import lru_cache
 from typing import Final, NamedTuple, overload
 
 import numpy as np
@@ -95,6 +96,7 @@ def half_up_rational(value: Fraction, exponent: int) -> int:
     return (value / Fraction(2) ** exponent + Fraction(1, 2)).__floor__()
 
 
+@lru_cache(maxsize=256)
 def mantissa(value: Fraction, bits: int) -> tuple[int, int]:
     """Return (m, e) with m * 2^e nearest to a rational, 2^(bits-1) <= |m| < 2^bits, half up.
 
