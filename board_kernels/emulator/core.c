@@ -20,6 +20,12 @@ void core_set_register(struct core *core, int id, uint32_t value)
     core->unicorn->reg_write(core->engine, id, &value);
 }
 
+void core_spend(struct core *core, enum timing_row row)
+{
+    core->counters.cycles += timing_table[row].cycles;
+    core->scoreboard.time += timing_table[row].cycles;
+}
+
 /* The instruction at an address. */
 uint32_t core_word(const struct core *core, uint32_t code_address)
 {

@@ -160,6 +160,7 @@ struct core {
 /* core.c */
 uint32_t core_register(struct core *, int id);
 void core_set_register(struct core *, int id, uint32_t value);
+void core_spend(struct core *, enum timing_row); /* cycles beside the instructions' */
 uint32_t core_word(const struct core *, uint32_t code_address);
 int core_hook(struct core *, int kind, void *function);
 #define HOOK(function) ((void *)(uintptr_t)(function))

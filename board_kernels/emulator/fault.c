@@ -53,8 +53,7 @@ void core_enter(struct core *core, uint32_t vector, uint32_t mode, uint32_t retu
     core_set_register(core, UC_ARM_REG_SPSR, cpsr);
     core_set_register(core, UC_ARM_REG_LR, return_to);
     core->pc = core->block_end = core->next_pc = vector;
-    core->counters.cycles += timing_table[T_EXCEPTION].cycles;
-    core->scoreboard.time += timing_table[T_EXCEPTION].cycles;
+    core_spend(core, T_EXCEPTION);
 }
 
 /* The image's own handler gets the exception too, to leave its report for the host. */

@@ -106,7 +106,7 @@ static uint64_t load(const uint8_t *memory, uint64_t offset, unsigned size)
 static uint64_t bus_load(struct core *core, const void *memory, uint64_t offset, unsigned size)
 {
     core->counters.bus_reads++;
-    core->counters.cycles += timing_table[T_BUS_READ].cycles;
+    core_spend(core, T_BUS_READ);
     return load(memory, offset, size);
 }
 
@@ -114,7 +114,7 @@ static void bus_store(struct core *core, void *memory, uint64_t offset, unsigned
                       uint64_t value)
 {
     core->counters.bus_writes++;
-    core->counters.cycles += timing_table[T_BUS_WRITE].cycles;
+    core_spend(core, T_BUS_WRITE);
     memcpy((uint8_t *)memory + offset, &value, size);
 }
 
@@ -134,7 +134,7 @@ static bool takes(struct core *core, enum area area, uint64_t offset, unsigned s
     {                                                                                              \
         struct core *core = context;                                                               \
         (void)engine;                                                                              \
-        core->counters.cycles += timing_table[T_DEVICE_READ].cycles;                               \
+        core_spend(core, T_DEVICE_READ);                                                           \
         return takes(core, area, offset, size) ? read_fn(core, (uint32_t)offset) : 0;              \
     }                                                                                              \
     static void name##_store(struct uc_struct *engine, uint64_t offset, unsigned size,             \
@@ -142,7 +142,7 @@ static bool takes(struct core *core, enum area area, uint64_t offset, unsigned s
     {                                                                                              \
         struct core *core = context;                                                               \
         (void)engine;                                                                              \
-        core->counters.cycles += timing_table[T_DEVICE_WRITE].cycles;                              \
+        core_spend(core, T_DEVICE_WRITE);                                                          \
         if (takes(core, area, offset, size))                                                       \
             write_fn(core, (uint32_t)offset, (uint32_t)value);                                     \
     }

@@ -79,6 +79,7 @@ static void pass_owed(struct core *core)
         if (step > core->owed)
             step = core->owed;
         counters->cycles += step;
+        core->scoreboard.time += step;
         core->owed -= step;
         if (counters->cycles >= core->next_event)
             advance_devices(core);

@@ -3,7 +3,8 @@
 #include <string.h>
 
 /* Sources. EJ: ARM9EJ-S TRM (ARM DDI 0222B), table 8.2: the same integer pipeline. E: ARM9E-S TRM
- * (ARM DDI 0165B), chapter 8. GCC: the pipeline description arm926ejs.md, same core. SLIDES: S.
+ * (ARM DDI 0165B), chapter 8. 7EJ: ARM7EJ-S TRM (ARM DDI 0214B), 9.7 and 9.9, whose multiplier has
+ * the same stages. GCC: the pipeline description arm926ejs.md, same core. SLIDES: S.
  * Temple, "Chip Resources", SpiNNaker workshop 2015. AHB: ARM966E-S TRM (ARM DDI 0164A), applied to
  * this chip. Status. stated: read in the source. derived: from what a source states. recalled:
  * commonly given for this core, not seen in a text; to be measured on a board.
@@ -38,15 +39,15 @@ const struct timing timing_table[T_ROWS] = {
     [T_STM_ONE] = {"STM, 1 register", 2, 0, 0, 0, "", "EJ", "stated"},
     [T_SMLAXY] = {"SMLAxy, SMULxy, SMLAWy, SMULWy", 1, 1, 1, 0, "", "EJ, GCC", "stated"},
     [T_SMLALXY] = {"SMLALxy", 2, 1, 1, 0, "", "GCC", "stated"},
-    [T_MUL] = {"MUL, MLA", 2, 1, 1, 0, "", "EJ, GCC", "stated"},
-    [T_MULS] = {"MULS, MLAS", 4, 0, 0, 0, "", "EJ", "stated"},
-    [T_MULL] = {"SMULL, UMULL, SMLAL, UMLAL", 3, 1, 1, 0, "", "EJ, GCC", "stated"},
-    [T_MULLS] = {"same, setting flags", 5, 0, 0, 0, "", "EJ", "stated"},
+    [T_MUL] = {"MUL, MLA", 2, 1, 1, 0, "", "EJ, GCC, 7EJ", "stated"},
+    [T_MULS] = {"MULS, MLAS", 4, 0, 0, 0, "", "EJ, 7EJ", "stated"},
+    [T_MULL] = {"SMULL, UMULL, SMLAL, UMLAL", 3, 1, 1, 0, "", "EJ, GCC, 7EJ", "stated"},
+    [T_MULLS] = {"same, setting flags", 5, 0, 0, 0, "", "EJ, 7EJ", "stated"},
     [T_BRANCH] = {"B, BL, BX, BLX, taken", 3, 0, 0, 0, "", "E (BX)", "stated"},
     [T_BRANCH_NOT_TAKEN] = {"B, not taken", 1, 0, 0, 0, "", "", "recalled"},
     [T_SKIPPED] = {"condition failed", 1, 0, 0, 0,
                    "in checking mode; a block's cost assumes that conditions hold", "", "recalled"},
-    [T_MRS] = {"MRS", 2, 0, 0, 0, "", "", "recalled"},
+    [T_MRS] = {"MRS", 2, 0, 0, 0, "", "7EJ", "derived"},
     [T_MSR_FLAGS] = {"MSR, flags only", 1, 0, 0, 0, "", "", "recalled"},
     [T_MSR] = {"MSR, other fields", 3, 0, 0, 0, "", "", "recalled"},
     [T_SWP] = {"SWP, SWPB", 2, 1, 1, 1, "", "", "recalled"},

@@ -357,7 +357,7 @@ class Core:
 
     @property
     def checked_cycles(self) -> int:
-        """Cycles by the model of every instruction, without sleep and bus; 0 unless checking."""
+        """Cycles by the model of every instruction, without sleep; 0 unless checking."""
         return int(self._counters.checked_cycles)
 
     @property

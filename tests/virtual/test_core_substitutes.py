@@ -29,12 +29,14 @@ def image() -> Image:
 class Run:
     """A weight gradient on a core."""
 
-    def __init__(self, image, *, substitute, bandwidth=None, e_address=None):
+    def __init__(self, image, *, substitute, check=False, bandwidth=None, e_address=None):
         rng = np.random.default_rng(2)
         self.e = rng.integers(-4095, 4096, SHAPE.y_shape, np.int16)
         self.x = rng.integers(-4095, 4096, SHAPE.x_shape, np.int16)
         chip = ChipMemory(4 << 20)
-        core = Core(chip, 1, image, substitute=substitute, dma_bytes_per_cycle=bandwidth)
+        core = Core(
+            chip, 1, image, substitute=substitute, check=check, dma_bytes_per_cycle=bandwidth
+        )
         runner = TaskRunner(core)
         task = WeightGradient(
             e=e_address or runner.put(to_board(self.e)),
@@ -53,6 +55,7 @@ class Run:
         self.cycles, self.sleep = runner.cycles, core.sleep_cycles
         self.instructions, self.substituted = core.instructions, core.substituted
         self.interrupts = core.interrupts
+        self.counts = core.cycles - core.sleep_cycles, core.checked_cycles
         core.close()
 
 
@@ -92,3 +95,9 @@ def test_faults_of_tasks_are_the_same(image):
         with pytest.raises(CoreStopped) as error:
             Run(image, substitute=substitute, e_address=0x66000000)
         assert error.value.report.kind == FaultKind.DMA
+
+
+@pytest.mark.parametrize("substitute", [False, True])
+def test_a_whole_task_is_counted_within_half_a_percent(image, substitute):
+    blocks, each = Run(image, substitute=substitute, check=True, bandwidth=0.5).counts
+    assert abs(blocks - each) <= 0.005 * each
