@@ -9,21 +9,6 @@
 
 #include <stddef.h>
 
-/* clamp(half_up(t, shift)) to +-limit. For shifts 1 .. 31 half up is t >> shift plus the last bit
- * shifted out, which stays inside 32 bits. */
-static int32_t rounded(int32_t t, int32_t shift, int32_t limit, uint32_t *saturated)
-{
-    int32_t v;
-
-    if (shift < 1 || shift > 31)
-        return half_up_counted(t, shift, limit, saturated);
-    v = (t >> shift) + ((t >> (shift - 1)) & 1);
-    if (v <= limit && v >= -limit)
-        return v;
-    ++*saturated;
-    return v < 0 ? -limit : limit;
-}
-
 static void kernel_quantise(const struct task_quantise *task)
 {
     struct spans spans;
@@ -34,7 +19,7 @@ static void kernel_quantise(const struct task_quantise *task)
         const int32_t *t = spans.data[0];
         int16_t *out = spans.data[1];
         for (uint32_t i = 0; i < length; i++)
-            out[i] = (int16_t)rounded(t[i], task->shift, task->limit, &saturated);
+            out[i] = (int16_t)half_up_counted32(t[i], task->shift, task->limit, &saturated);
     }
     runtime_measure(0, saturated);
     runtime_report(task->report);
@@ -71,7 +56,8 @@ static void kernel_sum_squares(const struct task_sum_squares *task)
     while ((length = spans_next(&spans)) != 0) {
         const int32_t *t = spans.data[0];
         for (uint32_t i = 0; i < length; i++) {
-            const uint32_t u = (uint32_t)rounded(t[i], task->shift, BK_LIMIT16, &saturated);
+            const uint32_t u =
+                (uint32_t)half_up_counted32(t[i], task->shift, BK_LIMIT16, &saturated);
             smlalbb(&sum, u, u);
         }
     }

@@ -27,8 +27,8 @@ def test_channel_statistics(kernels: Kernels, size: tuple[int, int], kind: str, 
 
 
 @given(size=rows_and_channels, kind=kinds, seed=seeds)
-def test_channel_sums(native: NativeKernels, size: tuple[int, int], kind: str, seed: int) -> None:
-    same_bits(native, "channel_sums", mantissas(kind, size, LIMIT16, seed))
+def test_channel_sums(kernels: Kernels, size: tuple[int, int], kind: str, seed: int) -> None:
+    same_bits(kernels, "channel_sums", mantissas(kind, size, LIMIT16, seed))
 
 
 @given(size=rows_and_channels, kind=kinds, seed=seeds, shortcut=st.booleans())

@@ -37,12 +37,10 @@ def test_quantise_and_norms(
 
 
 @given(size=sizes, bits=st.integers(1, 61), seed=seeds, shift=st.none() | st.integers(-20, 70))
-def test_accumulate(
-    native: NativeKernels, size: int, bits: int, seed: int, shift: int | None
-) -> None:
+def test_accumulate(kernels: Kernels, size: int, bits: int, seed: int, shift: int | None) -> None:
     v = np.random.default_rng(seed).integers(-(2**bits), 2**bits, size)
     total = integers(size, 2**30, seed)
-    same_bits(native, "accumulate", v, shift, total)
+    same_bits(kernels, "accumulate", v, shift, total)
 
 
 @given(

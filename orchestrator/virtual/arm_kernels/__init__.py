@@ -4,11 +4,11 @@ Every call copies its tensors into the chip's SDRAM in the board's layout, runs 
 core, and copies the results back. For tests and for counting cycles; a board keeps its tensors.
 """
 
+from orchestrator.virtual.arm_kernels.apply import ApplyKernels
 from orchestrator.virtual.arm_kernels.masters import MasterKernels
-from orchestrator.virtual.arm_kernels.norm import NormKernels
 from orchestrator.virtual.arm_kernels.pool import PoolKernels
 from orchestrator.virtual.arm_kernels.weights import WeightKernels
 
 
-class ArmKernels(WeightKernels, NormKernels, PoolKernels, MasterKernels):
+class ArmKernels(WeightKernels, ApplyKernels, PoolKernels, MasterKernels):
     """All kernels on one core (implements `Kernels`)."""

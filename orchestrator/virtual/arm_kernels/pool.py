@@ -25,9 +25,8 @@ from orchestrator.virtual.tasks_element import (
     WindowBackward,
 )
 
-_LONGEST_INPUT_ROW = 256
-_LONGEST_WINDOW_ROW = 128
-"""Pixels of a row that the pools hold in DTCM (pool.h, pool_backward.c)."""
+_LONGEST_ROW = 192
+"""Pixels of a row that the pools hold in DTCM (pool.c)."""
 
 _INPUT_CHANNELS = 4
 
@@ -208,10 +207,10 @@ def _planes(shape: PoolShape) -> Planes:
         A row of windows does not fit a core's memory.
     """
     windows = min(shape.q, (shape.ks - 1) // shape.stride + 1)
-    if shape.ks > _LONGEST_INPUT_ROW or windows > _LONGEST_WINDOW_ROW:
+    if max(shape.ks, windows) > _LONGEST_ROW:
         raise ArgumentError(
-            f"pool kernel {shape.kr} x {shape.ks}, stride {shape.stride}: a core holds windows of "
-            f"{_LONGEST_INPUT_ROW} columns, of which {_LONGEST_WINDOW_ROW} overlap"
+            f"pool kernel {shape.kr} x {shape.ks}: a core takes windows of at most "
+            f"{_LONGEST_ROW} columns"
         )
     chunks = chunks_of(shape.c)
     x_plane, y_plane = shape.h * shape.w * 2 * CHUNK, shape.p * shape.q * 2 * CHUNK
