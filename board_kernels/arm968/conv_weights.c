@@ -215,7 +215,7 @@ static void multiply(const struct tile *tile, uint32_t half)
     const struct unit *unit = &tile->unit;
     const uint32_t neighbours = g.step == OUTER_CHUNK_BYTES;
     const uint32_t row_step = tile->row_bytes - (uint32_t)(tile->columns - 1) * g.step;
-    const uint32_t by_two = neighbours && tile->columns == OUTER_SHORT && tile->rows % 2 == 0;
+    const uint32_t by_two = neighbours && tile->columns == OUTER_HALF && tile->rows % 2 == 0;
     const int32_t entered = by_two ? OUTER_LONG : tile->columns;
     struct outer outer = {
         .e = (uint32_t)e_of(tile, half),
@@ -232,9 +232,10 @@ static void multiply(const struct tile *tile, uint32_t half)
         .columns = (uint32_t)tile->columns,
     };
 
-    outer.again = (uint32_t)(neighbours ? outer_neighbours : outer_any_step) +
-                  (uint32_t)((OUTER_SHORT - entered) * OUTER_POSITION);
-    if (entered > OUTER_SHORT)
+    outer.again = neighbours ? (uint32_t)outer_neighbours + OUTER_HALF * OUTER_POSITION
+                             : (uint32_t)outer_any_step + OUTER_ANY * OUTER_POSITION;
+    outer.again -= (uint32_t)entered * OUTER_POSITION;
+    if (entered > OUTER_HALF)
         outer.again -= OUTER_MIDDLE;
     outer.first = neighbours ? outer.again : (uint32_t)outer_any_step_first;
     outer_tile(&outer);
@@ -333,7 +334,7 @@ static void start(const struct task_weight_gradient *t)
     g.input_chunks = (t->c + CHUNK - 1) / CHUNK;
     g.position = g.of_image ? IMAGE_BYTES : OUTER_CHUNK_BYTES;
     g.step = g.position * (uint32_t)t->stride;
-    g.widest = g.step == OUTER_CHUNK_BYTES ? OUTER_LONG : OUTER_SHORT;
+    g.widest = g.step == OUTER_CHUNK_BYTES ? OUTER_LONG : OUTER_ANY;
     g.most_taps = smaller(t->s, g.of_image ? IMAGE_TAPS : CHUNK_TAPS);
     sum_bytes = (uint32_t)g.most_taps * SUM_BYTES * (g.of_image ? 2 : CHUNK / 2);
     g.x_bytes = (WORKSPACE_BYTES - X_START - sum_bytes) / 2 & ~(uint32_t)(OUTER_CHUNK_BYTES - 1);

@@ -4,15 +4,15 @@
 @ One word of e holds two output channels of a position, one word of x two input channels, so the
 @ four products of two words are SMLABB, SMLABT, SMLATB and SMLATT: 8 products for 3 loads, 11
 @ cycles, and nothing is transposed. A product needs its operands two instructions after their load
-@ or later (ARM9E-S: at least one), which the body for neighbouring positions (x 64 bytes apart) keeps
-@ by holding x in two registers in turn; the body for any other step keeps at least one. A row enters
-@ its body at the position that leaves as many as the row has.
+@ or later (ARM9E-S: at least one), which the body for neighbouring positions (x 64 bytes apart)
+@ keeps by holding x in two registers in turn; the body for any other step keeps at least one. A row
+@ enters its body at the position that leaves as many as the row has.
 @
 @ A tile has at most 128 positions: 128 * 4095^2 < 2^31, so that 32-bit sums are exact; they are
 @ added to 64-bit sums after each tile.
 @
-@ e must end at a multiple of 8192 bytes: bits 6 .. 12 of its pointer are zero only there, which ends
-@ the loop over rows without a counter. Loads reach one position (and one row of x) beyond a tile;
+@ e must end at a multiple of 8192 bytes: bits 6 .. 12 of its pointer are zero only there, which
+@ ends the loop over rows without a counter. Loads reach one position (and one row of x) beyond a tile;
 @ what they read is never used.
 
 #include "outer.h"
@@ -205,7 +205,7 @@ outer_any_step_first:
         ldr     pc, [sp, #AGAIN]
         .global outer_any_step
 outer_any_step:
-        .rept   OUTER_SHORT - 1
+        .rept   OUTER_ANY - 1
         PRODUCTS
         ldr     r12, [r9, r14]!
         ldr     r11, [r8, #4]

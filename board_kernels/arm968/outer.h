@@ -2,8 +2,9 @@
 #ifndef ARM968_OUTER_H
 #define ARM968_OUTER_H
 
-#define OUTER_LONG 28        /* positions of the unit-stride body */
-#define OUTER_SHORT 14       /* of the other */
+#define OUTER_LONG 28        /* positions of the body for neighbouring x */
+#define OUTER_HALF 14        /* of its second half */
+#define OUTER_ANY 7          /* of the body for any step */
 #define OUTER_POSITION 44    /* bytes of code of a position */
 #define OUTER_MIDDLE 4       /* bytes of code more in the middle of the long body */
 #define OUTER_CHUNK_BYTES 64 /* of a position of e */
@@ -41,7 +42,8 @@ struct outer {
 };
 
 void outer_tile(const struct outer *outer);
-/* Where 14 positions enter the bodies, and before the first row of a tile; never called. */
+/* Where rows of OUTER_HALF or OUTER_ANY positions enter the bodies, and the first row of a tile
+ * where steps are any; never called. */
 void outer_neighbours(void);
 void outer_any_step(void);
 void outer_any_step_first(void);

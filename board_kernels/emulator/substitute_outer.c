@@ -31,7 +31,7 @@ static uint64_t cycles(const struct outer *outer)
     const uint32_t doubled = outer->mid_step != OUTER_CHUNK_BYTES;
     const uint32_t any_step = outer->first != outer->again;
     const uint32_t passes = doubled && !any_step ? outer->rows / 2 : outer->rows;
-    const uint32_t is_long = !any_step && (doubled || outer->columns > OUTER_SHORT);
+    const uint32_t is_long = !any_step && (doubled || outer->columns > OUTER_HALF);
     const uint64_t pair = PAIR_CYCLES + positions * POSITION_CYCLES +
                           passes * (is_long ? LONG_PASS_CYCLES : PASS_CYCLES) +
                           (any_step ? ANY_STEP_CYCLES : 0);
