@@ -19,6 +19,7 @@ INT32: Final[DType] = np.dtype(np.int32)
 INT64: Final[DType] = np.dtype(np.int64)
 
 _GRID = -46
+_one_byte: Any = c_char.from_buffer
 _LARGEST_SHIFT = 127
 
 
@@ -99,27 +100,37 @@ def matrix_of(name: str, array: Array) -> tuple[int, int]:
     return array.size // channels, channels
 
 
-def address(name: str, array: Array, dtype: DTypeLike, shape: tuple[int, ...]) -> int:
+def address(
+    name: str, array: Array, dtype: DTypeLike, shape: tuple[int, ...], *, writes: bool = False
+) -> int:
     """Return an array's address if it is what a kernel expects.
+
+    Parameters
+    ----------
+    name : of the argument, for messages.
+    array : C-contiguous.
+    dtype : of the array; fastest where it is one of the constants of this module.
+    shape : of the array, apart from axes of length 1.
+    writes : whether the kernel writes it.
 
     Raises
     ------
     ArgumentError
-        Its type, its sizes (apart from axes of length 1) or its memory layout differ.
+        Its type, its sizes or its memory layout differ, or it is read-only and to be written.
     """
-    at = _plain_address(array, dtype, shape)
-    return _checked_address(name, array, dtype, shape) if at is None else at
+    # Asking for a buffer is several times faster than `ndarray.ctypes`, and Python gives one only
+    # of memory that is contiguous and writeable. Whatever is not as expected is looked at closely.
+    try:
+        if array.dtype is dtype and array.shape == shape:
+            return addressof(_one_byte(array))
+    except (AttributeError, TypeError, ValueError):
+        pass
+    return _checked_address(name, array, dtype, shape, writes)
 
 
 def output_address(name: str, array: Array, dtype: DTypeLike, shape: tuple[int, ...]) -> int:
     """Return the address of an array that a kernel may write."""
-    at = _plain_address(array, dtype, shape)
-    if at is not None:
-        return at
-    at = _checked_address(name, array, dtype, shape)
-    if not array.flags.writeable:
-        raise ArgumentError(f"{name} is read-only: the kernel writes it")
-    return at
+    return address(name, array, dtype, shape, writes=True)
 
 
 def optional_address(
@@ -129,21 +140,9 @@ def optional_address(
     return None if array is None else address(name, array, dtype, shape)
 
 
-def _plain_address(array: Any, dtype: DTypeLike, shape: tuple[int, ...]) -> int | None:
-    """Return the address of an array that is as expected and writeable; None: look closer.
-
-    A buffer is an order of magnitude faster than `ndarray.ctypes`, and Python gives one only of
-    memory that is contiguous and writeable.
-    """
-    try:
-        if array.dtype is dtype and array.shape == shape:
-            return addressof(c_char.from_buffer(array))
-    except (AttributeError, TypeError, ValueError):
-        pass
-    return None
-
-
-def _checked_address(name: str, array: Array, dtype: DTypeLike, shape: tuple[int, ...]) -> int:
+def _checked_address(
+    name: str, array: Array, dtype: DTypeLike, shape: tuple[int, ...], writes: bool
+) -> int:
     if not isinstance(array, np.ndarray) or array.dtype != dtype:
         found = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
         raise ArgumentError(f"{name} is {found}: it must be an array of {np.dtype(dtype)}")
@@ -151,6 +150,8 @@ def _checked_address(name: str, array: Array, dtype: DTypeLike, shape: tuple[int
         raise ArgumentError(f"{name} has shape {array.shape}: it must be {shape}")
     if not array.flags.c_contiguous:
         raise ArgumentError(f"{name} is not contiguous: pass numpy.ascontiguousarray of it")
+    if writes and not array.flags.writeable:
+        raise ArgumentError(f"{name} is read-only: the kernel writes it")
     return array.ctypes.data
 
 
