@@ -40,14 +40,16 @@ V3 = ("-march=x86-64-v3",)
 V4 = ("-march=x86-64-v4", "-mprefer-vector-width=512")
 SETS = (
     KernelSet("portable"),
-    KernelSet("neon", "aarch64", (), ("neon",)),
-    KernelSet("avx2", "x86_64", V3, ("avx2",)),
+    KernelSet("neon", "aarch64", (), ("neon", "pairs")),
+    KernelSet("avx2", "x86_64", V3, ("avx2", "pairs")),
     KernelSet(
-        *("avxvnni", "x86_64", (*V3, "-mavxvnni"), ("avxvnni", "avx2")),
+        *("avxvnni", "x86_64", (*V3, "-mavxvnni"), ("avxvnni", "avx2", "pairs")),
         instruction="{vex} vpdpwssd %ymm0, %ymm0, %ymm0",
     ),
-    KernelSet("avx512", "x86_64", V4, ("avx512", "avx2")),
-    KernelSet("avx512vnni", "x86_64", (*V4, "-mavx512vnni"), ("avx512vnni", "avx512", "avx2")),
+    KernelSet("avx512", "x86_64", V4, ("avx512", "avx2", "pairs")),
+    KernelSet(
+        "avx512vnni", "x86_64", (*V4, "-mavx512vnni"), ("avx512vnni", "avx512", "avx2", "pairs")
+    ),
 )
 FAMILIES = {family for kernel_set in SETS for family in kernel_set.families}
 

@@ -7,16 +7,16 @@
 
 #include <stddef.h>
 
-enum { ROWS = 2, COLUMNS = 4, CHUNK = 128, STEP = 32 };
+enum { ROWS = 2, COLUMNS = 4, CHUNK = BK_TILE_EXACT, STEP = 32 };
 
-static void dot_2x4(const int16_t *const row[], int64_t row_step, const int16_t *panel,
-                    int64_t depth, int32_t *hi, int32_t *lo)
+static void dot_2x4(const int16_t *const row[], const int16_t *panel, const struct bk_steps *steps,
+                    int32_t *hi, int32_t *lo)
 {
+    const int64_t depth = steps->bursts->count;
     const int16_t *a0 = row[0], *a1 = row[1];
     const int16_t *b0 = panel, *b1 = b0 + depth, *b2 = b1 + depth, *b3 = b2 + depth;
     int64_t t[ROWS * COLUMNS] = {0};
 
-    (void)row_step;
     for (int64_t begin = 0; begin < depth; begin += CHUNK) {
         const int64_t left = depth - begin;
         const int length = left < CHUNK ? (int)left & -STEP : CHUNK;
@@ -50,6 +50,6 @@ static void dot_2x4(const int16_t *const row[], int64_t row_step, const int16_t 
 }
 
 const struct bk_tile bk_tiles[] = {
-    {"dot 2x4", ROWS, COLUMNS, 0, STEP, dot_2x4},
-    {NULL, 0, 0, 0, 0, NULL},
+    {"dot 2x4", ROWS, COLUMNS, 0, STEP, 1, dot_2x4},
+    {NULL, 0, 0, 0, 0, 0, NULL},
 };

@@ -4,4 +4,4 @@
 
 #include "conv_tile_zmm.h"
 
-const struct bk_tile bk_tiles[] = BK__ZMM_TILES("dot pairs 8x32", "dot pairs 8x16");
+const struct bk_tile bk_tiles[] = BK__ZMM_TILES("dot pairs");

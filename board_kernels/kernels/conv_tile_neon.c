@@ -1,6 +1,6 @@
 /* NEON tile: 8 rows x 8 columns, both products of a pair added in 32 bits (smlal).
  *
- * A pair step adds at most 2 * 4095^2 to a lane. After 64 of them the upper halves of all lanes are
+ * A pair step adds at most 2 * 4095^2 to a lane. After at most 64 of them the upper halves of all lanes are
  * carried to memory and the lower halves stay: 64 * 2 * 4095^2 + 65535 < 2^31. Each step loads the
  * first and the second elements of the panel's pairs apart (ld2) and broadcasts a pair per row. A
  * wider tile would be no faster where a cycle issues one smlal, and compilers spill its sums. */
@@ -9,7 +9,7 @@
 #include <arm_neon.h>
 #include <stddef.h>
 
-enum { ROWS = 8, COLUMNS = 8, GROUP = 2, FLUSH = 64 };
+enum { ROWS = 8, COLUMNS = 8, GROUP = 2 };
 
 /* A row's sums. */
 struct sums {
@@ -35,9 +35,11 @@ static inline int32x4_t carry(int32x4_t sum, int32_t *hi)
     return vandq_s32(sum, vdupq_n_s32(0xFFFF));
 }
 
-static void pairs_8x8(const int16_t *const row[], int64_t row_step, const int16_t *panel,
-                      int64_t depth, int32_t *hi, int32_t *lo)
+static void pairs_8x8(const int16_t *const row[], const int16_t *panel,
+                      const struct bk_steps *steps, int32_t *hi, int32_t *lo)
 {
+    const int64_t row_step = steps->row_step / (int64_t)sizeof **row;
+    const int64_t panel_step = steps->panel_step / (int64_t)sizeof *panel;
     struct sums sums[ROWS];
     int64_t at = 0;
 
@@ -46,15 +48,17 @@ static void pairs_8x8(const int16_t *const row[], int64_t row_step, const int16_
         vst1q_s32(hi + r * COLUMNS, vdupq_n_s32(0));
         vst1q_s32(hi + r * COLUMNS + 4, vdupq_n_s32(0));
     }
-    for (int64_t left = depth / GROUP; left > 0; left -= FLUSH) {
-        for (int64_t step = left < FLUSH ? left : FLUSH; step > 0; step--) {
+    for (const struct bk_burst *burst = steps->bursts; burst->count > 0; burst++) {
+        for (int64_t step = 0; step < burst->count; step++) {
             const int16x8x2_t columns = vld2q_s16(panel);
             for (int r = 0; r < ROWS; r++)
                 sums[r] = add_pair(sums[r], row[r] + at, columns);
-            panel += GROUP * COLUMNS;
+            panel += panel_step;
             at += row_step;
         }
-        for (int r = 0; r < ROWS; r++) {
+        panel += burst->panel_jump / (int64_t)sizeof *panel;
+        at += burst->row_jump / (int64_t)sizeof **row;
+        for (int r = 0; r < (burst->carry ? ROWS : 0); r++) {
             sums[r].left = carry(sums[r].left, hi + r * COLUMNS);
             sums[r].right = carry(sums[r].right, hi + r * COLUMNS + 4);
         }
@@ -66,6 +70,6 @@ static void pairs_8x8(const int16_t *const row[], int64_t row_step, const int16_
 }
 
 const struct bk_tile bk_tiles[] = {
-    {"pairs 8x8", ROWS, COLUMNS, GROUP, GROUP, pairs_8x8},
-    {NULL, 0, 0, 0, 0, NULL},
+    {"pairs 8x8", ROWS, COLUMNS, GROUP, GROUP, 1, pairs_8x8},
+    {NULL, 0, 0, 0, 0, 0, NULL},
 };

@@ -2,127 +2,80 @@
  * differ in one instruction or two, BK__MULTIPLY_ADD(a, b, sum): sum += pairs of a * b, with ymm13
  * free.
  *
- * A pair step adds at most 2 * 4095^2 to a lane. After 64 of them the upper halves of all lanes are
- * carried to memory and the lower halves stay: 64 * 2 * 4095^2 + 65535 < 2^31. Each step loads two
- * vectors of the panel and broadcasts one pair per row; 12 sums and 4 operands fill the 16
- * registers, which compilers do not manage without spilling: the loop over steps is written in
- * assembly. */
+ * A pair step adds at most 2 * 4095^2 to a lane. After at most 64 of them the upper halves of all
+ * lanes are carried to memory and the lower halves stay: 64 * 2 * 4095^2 + 65535 < 2^31. Each step
+ * loads two vectors of the panel and broadcasts one pair per row; 12 sums and 4 operands fill the 16
+ * registers. ymm0 .. ymm11 sums; ymm12 a row's pair; ymm13 product; ymm14, ymm15 panel; r8 .. r13
+ * rows. */
 #ifndef BK_CONV_TILE_YMM_H
 #define BK_CONV_TILE_YMM_H
 
-#include "bk_tile.h"
+#include "conv_tile_x86.h"
 
-#include <immintrin.h>
-#include <stddef.h>
+enum { ROWS = 6, COLUMNS = 16, GROUP = 2 };
 
-enum { ROWS = 6, LANES = 8, COLUMNS = 2 * LANES, GROUP = 2, FLUSH = 64 };
-
-/* What the loop reads once; one operand, because assembly statements have few. */
-struct steps {
-    const int16_t *row[ROWS];
-    int64_t row_step_bytes;
-    int64_t end; /* byte offset in the rows at which to stop */
-};
+#define LOAD_ROWS                                                                                  \
+    "mov (%[count]), %%r8\n\t"                                                                     \
+    "mov 8(%[count]), %%r9\n\t"                                                                    \
+    "mov 16(%[count]), %%r10\n\t"                                                                  \
+    "mov 24(%[count]), %%r11\n\t"                                                                  \
+    "mov 32(%[count]), %%r12\n\t"                                                                  \
+    "mov 40(%[count]), %%r13\n\t"
 
 /* Broadcast a row's pair, multiply by both vectors of the panel, add to the row's two sums. */
 #define ROW_STEP(row, sum0, sum1)                                                                  \
     "vpbroadcastd (" row ", %[at]), %%ymm12\n\t" BK__MULTIPLY_ADD("%%ymm12", "%%ymm14", sum0)      \
         BK__MULTIPLY_ADD("%%ymm12", "%%ymm15", sum1)
 
-static inline __m256i zero(int32_t *hi)
-{
-    _mm256_storeu_si256((__m256i *)hi, _mm256_setzero_si256());
-    return _mm256_setzero_si256();
-}
+#define CLEAR(sum, offset) "vpxor " sum ", " sum ", " sum "\n\t"
 
-/* Add the upper halves of a sum to hi, return the lower ones. */
-static inline __m256i carry(__m256i sum, int32_t *hi)
-{
-    const __m256i before = _mm256_loadu_si256((const __m256i *)hi);
+/* 0xFFFF in all lanes. */
+#define LOAD_LOWER_HALF                                                                            \
+    "vpcmpeqd %%ymm15, %%ymm15, %%ymm15\n\t"                                                       \
+    "vpsrld $16, %%ymm15, %%ymm15\n\t"
 
-    _mm256_storeu_si256((__m256i *)hi, _mm256_add_epi32(before, _mm256_srai_epi32(sum, 16)));
-    return _mm256_and_si256(sum, _mm256_set1_epi32(0xFFFF));
-}
+/* Add the upper halves of a sum to hi, keep the lower ones. */
+#define CARRY(sum, offset)                                                                         \
+    "vpsrad $16, " sum ", %%ymm13\n\t"                                                             \
+    "vpand %%ymm15, " sum ", " sum "\n\t"                                                          \
+    "vpaddd " offset "(%[count]), %%ymm13, %%ymm13\n\t"                                            \
+    "vmovdqu %%ymm13, " offset "(%[count])\n\t"
 
-static inline void store(__m256i sum, int32_t *lo)
-{
-    _mm256_storeu_si256((__m256i *)lo, sum);
-}
+#define STORE(sum, offset) "vmovdqu " sum ", " offset "(%[count])\n\t"
 
-static void pairs_6x16(const int16_t *const row[], int64_t row_step, const int16_t *panel,
-                       int64_t depth, int32_t *hi, int32_t *lo)
-{
-    struct steps steps = {{row[0], row[1], row[2], row[3], row[4], row[5]}, 2 * row_step, 0};
-    __m256i s0 = zero(hi), s1 = zero(hi + 8), s2 = zero(hi + 16), s3 = zero(hi + 24),
-            s4 = zero(hi + 32), s5 = zero(hi + 40), s6 = zero(hi + 48), s7 = zero(hi + 56),
-            s8 = zero(hi + 64), s9 = zero(hi + 72), s10 = zero(hi + 80), s11 = zero(hi + 88);
-    int64_t at = 0;
+/* Apply an operation to all sums. */
+#define SUMS(operation)                                                                            \
+    operation("%%ymm0", "0") operation("%%ymm1", "32") operation("%%ymm2", "64")                   \
+        operation("%%ymm3", "96") operation("%%ymm4", "128") operation("%%ymm5", "160")            \
+            operation("%%ymm6", "192") operation("%%ymm7", "224") operation("%%ymm8", "256")       \
+                operation("%%ymm9", "288") operation("%%ymm10", "320")                             \
+                    operation("%%ymm11", "352")
 
-    for (int64_t left = depth / GROUP; left > 0; left -= FLUSH) {
-        steps.end = at + (left < FLUSH ? left : FLUSH) * steps.row_step_bytes;
-        /* One line per instruction. */
-        /* clang-format off */
-        __asm__ volatile(
-            "mov (%[steps]), %%r8\n\t"
-            "mov 8(%[steps]), %%r9\n\t"
-            "mov 16(%[steps]), %%r10\n\t"
-            "mov 24(%[steps]), %%r11\n\t"
-            "mov 32(%[steps]), %%r12\n\t"
-            "mov 40(%[steps]), %%r13\n\t"
-            "mov 48(%[steps]), %%r14\n\t"
-            "mov 56(%[steps]), %%r15\n\t"
-            ".p2align 4\n"
-            "1:\n\t"
-            "vmovdqu (%[panel]), %%ymm14\n\t"
-            "vmovdqu 32(%[panel]), %%ymm15\n\t"
-            ROW_STEP("%%r8", "%[s0]", "%[s1]")
-            ROW_STEP("%%r9", "%[s2]", "%[s3]")
-            ROW_STEP("%%r10", "%[s4]", "%[s5]")
-            ROW_STEP("%%r11", "%[s6]", "%[s7]")
-            ROW_STEP("%%r12", "%[s8]", "%[s9]")
-            ROW_STEP("%%r13", "%[s10]", "%[s11]")
-            "add $64, %[panel]\n\t"
-            "add %%r14, %[at]\n\t"
-            "cmp %%r15, %[at]\n\t"
-            "jne 1b\n\t"
-            : [s0] "+x"(s0), [s1] "+x"(s1), [s2] "+x"(s2), [s3] "+x"(s3), [s4] "+x"(s4),
-              [s5] "+x"(s5), [s6] "+x"(s6), [s7] "+x"(s7), [s8] "+x"(s8), [s9] "+x"(s9),
-              [s10] "+x"(s10), [s11] "+x"(s11), [at] "+r"(at), [panel] "+r"(panel)
-            : [steps] "r"(&steps)
-            : "memory", "cc", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "xmm12",
-              "xmm13", "xmm14", "xmm15");
-        /* clang-format on */
-        s0 = carry(s0, hi);
-        s1 = carry(s1, hi + 8);
-        s2 = carry(s2, hi + 16);
-        s3 = carry(s3, hi + 24);
-        s4 = carry(s4, hi + 32);
-        s5 = carry(s5, hi + 40);
-        s6 = carry(s6, hi + 48);
-        s7 = carry(s7, hi + 56);
-        s8 = carry(s8, hi + 64);
-        s9 = carry(s9, hi + 72);
-        s10 = carry(s10, hi + 80);
-        s11 = carry(s11, hi + 88);
-    }
-    store(s0, lo);
-    store(s1, lo + 8);
-    store(s2, lo + 16);
-    store(s3, lo + 24);
-    store(s4, lo + 32);
-    store(s5, lo + 40);
-    store(s6, lo + 48);
-    store(s7, lo + 56);
-    store(s8, lo + 64);
-    store(s9, lo + 72);
-    store(s10, lo + 80);
-    store(s11, lo + 88);
-}
+#define LOOP_6x16                                                                                  \
+    LOAD_ROWS                                                                                      \
+    SUMS(CLEAR)                                                                                    \
+    NEXT_BURST                                                                                     \
+    "vmovdqu (%[panel]), %%ymm14\n\t"                                                              \
+    "vmovdqu 32(%[panel]), %%ymm15\n\t"                                                            \
+    ROW_STEP("%%r8", "%%ymm0", "%%ymm1")                                                           \
+    ROW_STEP("%%r9", "%%ymm2", "%%ymm3")                                                           \
+    ROW_STEP("%%r10", "%%ymm4", "%%ymm5")                                                          \
+    ROW_STEP("%%r11", "%%ymm6", "%%ymm7")                                                          \
+    ROW_STEP("%%r12", "%%ymm8", "%%ymm9")                                                          \
+    ROW_STEP("%%r13", "%%ymm10", "%%ymm11")                                                        \
+    END_STEP(MOVE_ROWS)                                                                            \
+    LOAD_LOWER_HALF                                                                                \
+    SUMS(CARRY)                                                                                    \
+    MORE_BURSTS                                                                                    \
+    SUMS(STORE)
+
+TILE(pairs_6x16, ROWS *COLUMNS, LOOP_6x16, "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6",
+     "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15")
 
 /* A family's list of tiles. */
 #define BK__YMM_TILES(name)                                                                        \
     {                                                                                              \
-        {name, ROWS, COLUMNS, GROUP, GROUP, pairs_6x16}, {NULL, 0, 0, 0, 0, NULL},                 \
+        {name, ROWS, COLUMNS, GROUP, GROUP, 1, pairs_6x16}, {NULL, 0, 0, 0, 0, 0, NULL},           \
     }
 
 #endif

@@ -36,7 +36,7 @@ struct gradient {
 
 static int gathers(const struct bk_conv *conv)
 {
-    return conv->r * conv->s > 1 && conv->c < bk__tile_for(conv->c)->columns;
+    return conv->r * conv->s > 1 && conv->c < bk__tile_for(conv->c, 0)->columns;
 }
 
 static void set_geometry(struct gradient *g, const struct bk_conv *conv)
@@ -45,7 +45,7 @@ static void set_geometry(struct gradient *g, const struct bk_conv *conv)
     g->positions = conv->n * conv->p * conv->q;
     g->taps = gathers(conv) ? 1 : conv->r * conv->s;
     g->tap_channels = gathers(conv) ? conv->r * conv->s * conv->c : conv->c;
-    g->tile = bk__tile_for(g->tap_channels);
+    g->tile = bk__tile_for(g->tap_channels, 0);
     g->row_tiles = (conv->k + g->tile->rows - 1) / g->tile->rows;
     g->tap_panels = (g->tap_channels + g->tile->columns - 1) / g->tile->columns;
 }
@@ -71,58 +71,16 @@ static int64_t workspace_size(const struct gradient *g)
                         BK__ALIGN);
 }
 
-/* Store pairs a[j], b[j] as words, which vectorises better than two streams of halves. Which half
- * comes first depends on the byte order, but is the same for both operands. */
-static inline void interleave(const int16_t *restrict a, const int16_t *restrict b, int64_t count,
-                              int16_t *restrict to)
-{
-    for (int64_t j = 0; j < count; j++) {
-        const uint32_t pair = (uint16_t)a[j] | (uint32_t)(uint16_t)b[j] << 16;
-        memcpy(to + 2 * j, &pair, sizeof pair);
-    }
-}
-
-/* Pack whole pairs of positions; returns how many positions are done. The usual widths are written
- * out as constants for the compiler. */
-static int64_t pack_pairs(const int16_t *const *at, int64_t count, int64_t channel, int64_t valid,
-                          int64_t width, int16_t *to)
-{
-    int64_t i = 0;
-
-    if (valid == 32)
-        for (; i + 1 < count; i += 2)
-            interleave(at[i] + channel, at[i + 1] + channel, 32, to + i * width);
-    else if (valid == 16)
-        for (; i + 1 < count; i += 2)
-            interleave(at[i] + channel, at[i + 1] + channel, 16, to + i * width);
-    else if (valid == 8)
-        for (; i + 1 < count; i += 2)
-            interleave(at[i] + channel, at[i + 1] + channel, 8, to + i * width);
-    else
-        for (; i + 1 < count; i += 2)
-            interleave(at[i] + channel, at[i + 1] + channel, valid, to + i * width);
-    return i;
-}
-
 /* Pack `width` consecutive channels from `channel` of count positions, of which `valid` exist, as
- * [depth / group][width][group]; what does not exist is zero. */
-static void pack_positions(const struct bk_tile *tile, const int16_t *const *at, int64_t count,
-                           int64_t depth, int64_t channel, int64_t valid, int64_t width,
-                           int16_t *to)
+ * [width][depth]; what does not exist is zero. */
+static void pack_positions(const int16_t *const *at, int64_t count, int64_t depth, int64_t channel,
+                           int64_t valid, int64_t width, int16_t *to)
 {
-    const int64_t group = tile->group > 0 ? tile->group : depth;
-    int64_t i = 0;
-
     if (valid < width || count < depth)
         memset(to, 0, (size_t)(width * depth) * sizeof *to);
-    if (group == 2)
-        i = pack_pairs(at, count, channel, valid, width, to);
-    for (; i < count; i++) {
-        const int16_t *from = at[i] + channel;
-        int16_t *first = to + i / group * group * width + i % group;
+    for (int64_t i = 0; i < count; i++)
         for (int64_t j = 0; j < valid; j++)
-            first[j * group] = from[j];
-    }
+            to[j * depth + i] = at[i][channel + j];
 }
 
 /* Pack the block's e for a share of the row tiles. */
@@ -139,7 +97,7 @@ static void pack_part(void *context, int part, int parts)
     for (int64_t tile = begin; tile < end; tile++) {
         const int64_t first = tile * g->tile->rows;
         const int64_t valid = k - first < g->tile->rows ? k - first : g->tile->rows;
-        pack_positions(g->tile, at, g->count, g->depth, first, valid, g->tile->rows,
+        pack_positions(at, g->count, g->depth, first, valid, g->tile->rows,
                        g->rows + first * g->depth);
     }
 }
@@ -175,7 +133,7 @@ static void gather_windows(const struct gradient *g, int16_t *buffer, const int1
     const struct bk_conv *conv = g->conv;
     const struct bk__windows windows = bk__windows_of(conv, g->x);
 
-    bk__window_rows(&windows, g->first, g->count, g->tap_channels, buffer, at);
+    bk__gather_windows(&windows, g->first, g->count, g->tap_channels, buffer, at);
 }
 
 /* Add the block's products of one panel with all of e. */
@@ -183,14 +141,15 @@ static void multiply_panel(const struct gradient *g, const int16_t *panel, int64
 {
     const struct bk_tile *tile = g->tile;
     const int size = tile->rows * tile->columns;
-    const int64_t next = tile->group > 0 ? tile->group : g->depth;
+    const struct bk_burst bursts[] = {{g->depth, 0, 0, 1}, {0, 0, 0, 0}};
+    const struct bk_steps steps = {.bursts = bursts, .carries = 1};
     const int16_t *row[BK_TILE_MAX_ROWS];
-    int32_t hi[BK_TILE_MAX], lo[BK_TILE_MAX];
+    _Alignas(BK__ALIGN) int32_t hi[BK_TILE_MAX], lo[BK_TILE_MAX];
 
     for (int64_t i = 0; i < g->row_tiles; i++, acc += size) {
         for (int r = 0; r < tile->rows; r++)
-            row[r] = g->rows + i * tile->rows * g->depth + r * next;
-        tile->multiply(row, tile->rows * tile->group, panel, g->depth, hi, lo);
+            row[r] = g->rows + (i * tile->rows + r) * g->depth;
+        tile->multiply(row, panel, &steps, hi, lo);
         for (int j = 0; j < size; j++)
             acc[j] += bk__whole(hi[j], lo[j]);
     }
@@ -218,7 +177,7 @@ static void product_part(void *context, int part, int parts)
         else if (tap != ready)
             tap_pointers(g, tap / g->conv->s, tap % g->conv->s, zeros, at);
         ready = tap;
-        pack_positions(g->tile, at, g->count, g->depth, first,
+        pack_positions(at, g->count, g->depth, first,
                        left < g->tile->columns ? left : g->tile->columns, g->tile->columns, panel);
         multiply_panel(g, panel, g->acc + i * size);
     }

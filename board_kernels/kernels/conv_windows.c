@@ -4,14 +4,55 @@
 
 #include <string.h>
 
+enum { BLOCK_BYTES = 1 << 18, BLOCK_ROWS = 96 };
+
 static int64_t smaller(int64_t a, int64_t b)
 {
     return a < b ? a : b;
 }
 
-int64_t bk__window_depth(const struct bk__windows *windows)
+static int64_t depth_of(const struct bk__windows *windows)
 {
     return windows->kh * windows->kw * windows->channels;
+}
+
+struct bk__segments bk__window_segments(const struct bk__windows *windows,
+                                        const struct bk_tile *tile)
+{
+    const int64_t depth = depth_of(windows);
+
+    return (struct bk__segments){1, depth, bk__round_up(depth, tile->depth_step)};
+}
+
+/* What stays in a second-level cache beside a panel. */
+int64_t bk__lines_per_block(const struct bk__windows *windows, const struct bk_tile *tile)
+{
+    const int64_t bytes = 2 * bk__window_segments(windows, tile).padded;
+    const int64_t rows = smaller(BLOCK_ROWS, bytes > 0 ? BLOCK_BYTES / bytes : BLOCK_ROWS);
+
+    return rows > windows->columns ? rows / windows->columns : 1;
+}
+
+size_t bk__window_buffer_bytes(const struct bk__windows *windows, const struct bk_tile *tile)
+{
+    const int64_t rows = bk__lines_per_block(windows, tile) * windows->columns;
+
+    return (size_t)(2 * rows * bk__window_segments(windows, tile).padded);
+}
+
+int64_t bk__window_bursts(const struct bk__windows *windows, const struct bk_tile *tile)
+{
+    (void)windows;
+    (void)tile;
+    return 2;
+}
+
+void bk__window_steps(const struct bk__windows *windows, const struct bk_tile *tile,
+                      struct bk_burst *bursts, struct bk_steps *steps)
+{
+    bursts[0] = (struct bk_burst){bk__window_segments(windows, tile).padded, 0, 0, 1};
+    bursts[1] = (struct bk_burst){0, 0, 0, 0};
+    *steps = (struct bk_steps){.bursts = bursts, .carries = 1};
 }
 
 static int direct_windows(const struct bk__windows *windows)
@@ -81,11 +122,11 @@ static inline void gather(const struct bk__windows *windows, const int16_t *imag
         copy_line(image + dy * pitch, line, to + dy * line);
 }
 
-void bk__window_rows(const struct bk__windows *windows, int64_t first, int64_t count, int64_t pitch,
-                     int16_t *buffer, const int16_t **row)
+void bk__gather_windows(const struct bk__windows *windows, int64_t first, int64_t count,
+                        int64_t pitch, int16_t *buffer, const int16_t **row)
 {
     const int64_t image_size = windows->height * windows->width * windows->channels;
-    const int64_t depth = bk__window_depth(windows);
+    const int64_t depth = depth_of(windows);
     const int direct = direct_windows(windows) && pitch == depth;
     int64_t j = first % windows->columns;
     int64_t i = first / windows->columns % windows->rows;
@@ -109,4 +150,11 @@ void bk__window_rows(const struct bk__windows *windows, int64_t first, int64_t c
             }
         }
     }
+}
+
+void bk__window_rows(const struct bk__windows *windows, const struct bk_tile *tile, int64_t first,
+                     int64_t count, int16_t *buffer, const int16_t **row)
+{
+    bk__gather_windows(windows, first * windows->columns, count * windows->columns,
+                       bk__window_segments(windows, tile).padded, buffer, row);
 }

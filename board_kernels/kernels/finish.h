@@ -158,4 +158,94 @@ static inline void bk__round_halves(const int32_t *hi, const int32_t *lo, int co
             out[j] = 0;
 }
 
+/* Add addends * 2^shift, 16-bit, shift 0 .. BK__HALVES_SHIFT, to sums below 2^42: they stay below
+ * 2^45. */
+enum { BK__HALVES_SHIFT = 29 };
+
+static inline void bk__add_to_halves(int32_t *hi, int32_t *lo, int count, const int16_t *addend,
+                                     int shift)
+{
+    const int32_t lower = (int32_t)1 << (shift < 15 ? shift : 15);
+    const int32_t upper = (int32_t)1 << (shift < 15 ? 0 : shift - 15);
+
+    for (int j = 0; j < count; j++) {
+        const int32_t scaled = addend[j] * lower;
+        const int32_t sum = lo[j] + (scaled & 0xFFFF) * upper;
+        hi[j] += (scaled >> 16) * upper + (sum >> 16);
+        lo[j] = sum & 0xFFFF;
+    }
+}
+
+/* ---- sums that fit 32 bits ---- */
+
+/* Whole sums t as halves; lo may be t. */
+static inline void bk__halve(const int32_t *t, int count, int32_t *hi, int32_t *lo)
+{
+    for (int j = 0; j < count; j++) {
+        const int32_t sum = t[j];
+        hi[j] = sum >> 16;
+        lo[j] = sum & 0xFFFF;
+    }
+}
+
+/* OR of t ^ (t >> 31): below 2^n where all t are in -2^n .. 2^n - 1. */
+static inline uint32_t bk__bits32(const int32_t *t, int count)
+{
+    uint32_t bits = 0;
+
+    for (int j = 0; j < count; j++)
+        bits |= (uint32_t)(t[j] ^ (t[j] >> 31));
+    return bits;
+}
+
+static inline int bk__small(const int32_t *t, int count)
+{
+    return bk__bits32(t, count) < UINT32_C(1) << 30;
+}
+
+/* Join halves to whole sums in lo, and return 1, if all are within +-2^30. */
+static inline int bk__join(const int32_t *hi, int32_t *lo, int count)
+{
+    uint32_t bits = 0;
+
+    for (int j = 0; j < count; j++) {
+        bits |= (uint32_t)(hi[j] ^ (hi[j] >> 31));
+        lo[j] |= (int32_t)((uint32_t)hi[j] << 16);
+    }
+    if (bits < UINT32_C(1) << 14)
+        return 1;
+    for (int j = 0; j < count; j++)
+        lo[j] &= 0xFFFF;
+    return 0;
+}
+
+/* Add addends * 2^shift, shift 0 .. BK__WHOLE_SHIFT, to sums within +-2^30; clear those whose mask is
+ * not positive. */
+enum { BK__WHOLE_SHIFT = 15 };
+
+static inline void bk__align_whole(int32_t *restrict t, int count, const int16_t *restrict addend,
+                                   int shift, const int16_t *restrict mask)
+{
+    if (addend != NULL)
+        for (int j = 0; j < count; j++)
+            t[j] += (int32_t)((uint32_t)addend[j] << shift);
+    if (mask != NULL)
+        for (int j = 0; j < count; j++)
+            t[j] &= -(int32_t)(mask[j] > 0);
+}
+
+/* As bk__round_row and return 1, if none can saturate and no step overflows. */
+static inline int bk__round_whole(const int32_t *t, int count, int shift, int16_t *out,
+                                  struct bk_sums *sums)
+{
+    const uint32_t bits = bk__bits32(t, count);
+
+    if (shift < 1 || shift > 30 || bits >= UINT32_C(1) << 30 || bits >> shift >= BK_LIMIT16)
+        return 0;
+    for (int j = 0; j < count; j++)
+        out[j] = (int16_t)((t[j] + ((int32_t)1 << (shift - 1))) >> shift);
+    sums->bits |= bits;
+    return 1;
+}
+
 #endif

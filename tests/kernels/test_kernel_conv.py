@@ -84,6 +84,12 @@ LARGE = {
     "one channel": ConvShape.of(9, 8, 8, 1, 32, 3, 3, 1, 1),
     "few positions": ConvShape.of(1, 3, 3, 512, 96, 3, 3, 1, 1),
     "dense": ConvShape.dense(5, 1030, 300),
+    "16 channels": ConvShape.of(5, 16, 16, 16, 16, 3, 3, 1, 1),
+    "16 channels stride 2": ConvShape.of(3, 32, 32, 16, 16, 3, 3, 2, 1),
+    "odd channels": ConvShape.of(2, 9, 24, 5, 13, 3, 3, 1, 1),
+    "many images": ConvShape.of(37, 4, 4, 20, 24, 3, 3, 1, 1),
+    "one image": ConvShape.of(1, 50, 70, 8, 16, 5, 5, 1, 2),
+    "kernel below stride": ConvShape.of(2, 23, 21, 33, 16, 2, 2, 3, 1),
     "deep": ConvShape.of(1, 5, 5, 1100, 40, 3, 3, 1, 1),
 }
 
