@@ -95,7 +95,7 @@ static void on_instruction(struct uc_struct *engine, uint64_t address, uint32_t 
         if (wanted > 1 && access_address(core, core->now_pc) % wanted)
             core_fault(core, FAULT_UNALIGNED, access_address(core, core->now_pc), wanted, 1);
     }
-    core->counters.checked_cycles = core->scoreboard.time;
+    core->counters->checked_cycles = core->scoreboard.time;
 }
 
 int check_attach(struct core *core)

@@ -34,7 +34,7 @@ static void next_packet(struct core *core)
         c->first = (c->first + 1) % c->capacity;
         c->count--;
         c->full = 1;
-        core->counters.packets_received++;
+        core->counters->packets_received++;
     }
     update_lines(core);
 }
@@ -124,7 +124,7 @@ void comms_write(struct core *core, uint32_t offset, uint32_t value)
         struct packet p = {c->control >> 16 & 0xff, value, c->data, c->source >> 24 & 7};
         if (!(p.control & CONTROL_PAYLOAD))
             p.payload = 0;
-        core->counters.packets_sent++;
+        core->counters->packets_sent++;
         if (c->sent)
             c->sent(c->context, &p);
         break;

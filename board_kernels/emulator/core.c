@@ -1,11 +1,8 @@
 /* Makes, resets and frees a core, and what the host sees of it. */
-#define _DEFAULT_SOURCE
-
 #include "core.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 uint32_t core_register(struct core *core, int id)
 {
@@ -22,7 +19,7 @@ void core_set_register(struct core *core, int id, uint32_t value)
 
 void core_spend(struct core *core, enum timing_row row)
 {
-    core->counters.cycles += timing_table[row].cycles;
+    core->counters->cycles += timing_table[row].cycles;
     core->scoreboard.time += timing_table[row].cycles;
 }
 
@@ -60,62 +57,45 @@ void core_close(struct core *core)
 {
     if (core->engine)
         core->unicorn->close(core->engine);
-    if (core->itcm)
-        munmap(core->itcm, ITCM_SIZE);
-    if (core->dtcm)
-        munmap(core->dtcm, DTCM_SIZE);
     comms_close(core);
     free(core);
 }
 
-static uint8_t *new_memory(size_t size)
-{
-    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+/* What a core is made of; all of it the host's. Memories are of whole, aligned pages. */
+struct parts {
+    const struct unicorn *unicorn;
+    struct chip *chip;
+    uint8_t *sdram, *itcm, *dtcm;
+    struct counters *counters;
+    uint64_t sdram_bytes;
+    double bytes_per_cycle; /* of DMA; 0: a transfer takes no time */
+    uint32_t physical, checking;
+};
 
-    return memory == MAP_FAILED ? NULL : memory;
-}
-
-/* Makes a core of the chip. NULL with *error set to Unicorn's number, or to -1 without memory. */
-struct core *core_open(const struct unicorn *unicorn, struct chip *chip, uint8_t *sdram,
-                       uint64_t sdram_bytes, uint32_t physical, int checking,
-                       double bytes_per_cycle, int *error)
+/* Makes a core. NULL with *error set to Unicorn's number, or to -1 without memory. */
+struct core *core_open(const struct parts *parts, int *error)
 {
     struct core *core = calloc(1, sizeof *core);
 
     *error = -1;
     if (core == NULL)
         return NULL;
-    core->unicorn = unicorn;
-    core->chip = chip;
-    core->sdram = sdram;
-    core->sdram_bytes = sdram_bytes;
-    core->physical = physical;
-    core->checking = (uint32_t)checking;
-    core->dma.bytes_per_cycle = bytes_per_cycle;
-    core->itcm = new_memory(ITCM_SIZE);
-    core->dtcm = new_memory(DTCM_SIZE);
-    if (core->itcm && core->dtcm)
-        *error = attach(core);
+    core->unicorn = parts->unicorn;
+    core->chip = parts->chip;
+    core->sdram = parts->sdram;
+    core->itcm = parts->itcm;
+    core->dtcm = parts->dtcm;
+    core->counters = parts->counters;
+    core->sdram_bytes = parts->sdram_bytes;
+    core->dma.bytes_per_cycle = parts->bytes_per_cycle;
+    core->physical = parts->physical;
+    core->checking = parts->checking;
+    *error = attach(core);
     if (*error) {
         core_close(core);
         return NULL;
     }
     return core;
-}
-
-uint8_t *core_itcm(struct core *core)
-{
-    return core->itcm;
-}
-
-uint8_t *core_dtcm(struct core *core)
-{
-    return core->dtcm;
-}
-
-struct counters *core_counters(struct core *core)
-{
-    return &core->counters;
 }
 
 const struct fault *core_fault_report(const struct core *core)
@@ -145,7 +125,7 @@ void core_reset(struct core *core, uint32_t argument)
 
     core->unicorn->ctl(core->engine, UC_CTL_WRITE(UC_CTL_TB_FLUSH, 0));
     memset(core->blocks, 0, sizeof core->blocks);
-    memset(&core->counters, 0, sizeof core->counters);
+    memset(core->counters, 0, sizeof *core->counters);
     memset(&core->fault, 0, sizeof core->fault);
     memset(&core->vic, 0, sizeof core->vic);
     memset(&core->scoreboard, 0, sizeof core->scoreboard);

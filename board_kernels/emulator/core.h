@@ -127,8 +127,7 @@ struct core {
     uint64_t sdram_bytes;
     uint32_t physical;
     uint8_t *itcm, *dtcm;
-
-    struct counters counters;
+    struct counters *counters; /* the host's, as are the TCMs */
     struct fault fault;
     struct dma dma;
     struct timer timers[2];

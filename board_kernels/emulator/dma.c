@@ -30,7 +30,7 @@ static void start(struct core *core)
     struct dma *dma = &core->dma;
     struct dma_transfer *active = &dma->queue[0];
 
-    active->done_at = core->counters.cycles;
+    active->done_at = core->counters->cycles;
     if (dma->bytes_per_cycle > 0)
         active->done_at += timing_table[T_DMA_START].cycles +
                            (uint64_t)(length(active->description) / dma->bytes_per_cycle);
@@ -88,7 +88,7 @@ void dma_advance(struct core *core)
 {
     struct dma *dma = &core->dma;
 
-    while (dma_next(core) <= core->counters.cycles) {
+    while (dma_next(core) <= core->counters->cycles) {
         const struct dma_transfer *t = &dma->queue[0];
         uint32_t bytes = length(t->description);
         void *system = core_pointer(core, t->system, bytes);
@@ -98,8 +98,8 @@ void dma_advance(struct core *core)
             memcpy(system, tcm, bytes);
         else
             memcpy(tcm, system, bytes);
-        core->counters.dma_bytes += bytes;
-        core->counters.dma_transfers++;
+        core->counters->dma_bytes += bytes;
+        core->counters->dma_transfers++;
         dma->done++;
         drop_active(core);
     }

@@ -105,7 +105,7 @@ static uint64_t load(const uint8_t *memory, uint64_t offset, unsigned size)
 
 static uint64_t bus_load(struct core *core, const void *memory, uint64_t offset, unsigned size)
 {
-    core->counters.bus_reads++;
+    core->counters->bus_reads++;
     core_spend(core, T_BUS_READ);
     return load(memory, offset, size);
 }
@@ -113,7 +113,7 @@ static uint64_t bus_load(struct core *core, const void *memory, uint64_t offset,
 static void bus_store(struct core *core, void *memory, uint64_t offset, unsigned size,
                       uint64_t value)
 {
-    core->counters.bus_writes++;
+    core->counters->bus_writes++;
     core_spend(core, T_BUS_WRITE);
     memcpy((uint8_t *)memory + offset, &value, size);
 }

@@ -67,7 +67,7 @@ static void analyse(struct core *core, uint32_t address, uint32_t size, struct b
  */
 static void pass_owed(struct core *core)
 {
-    struct counters *counters = &core->counters;
+    struct counters *counters = core->counters;
 
     if (core->owed_at == OWED_NEXT)
         core->owed_at = core->pc;
@@ -93,7 +93,7 @@ static bool take_interrupt(struct core *core)
 
     if (!vector)
         return false;
-    core->counters.interrupts++;
+    core->counters->interrupts++;
     core_enter(core, vector, vector == VECTOR_FIQ ? MODE_FIQ : MODE_IRQ, core->pc + 4);
     return true;
 }
@@ -101,7 +101,7 @@ static bool take_interrupt(struct core *core)
 /* Does what is due at the block about to run. False if something else runs instead. */
 static bool attend(struct core *core)
 {
-    struct counters *counters = &core->counters;
+    struct counters *counters = core->counters;
 
     if (core->owed)
         pass_owed(core);
@@ -123,7 +123,7 @@ static void on_block(struct uc_struct *engine, uint64_t address, uint32_t size, 
 {
     struct core *core = context;
     struct block *block = &core->blocks[(address & (ITCM_SIZE - 1)) / 4];
-    struct counters *counters = &core->counters;
+    struct counters *counters = core->counters;
 
     (void)engine;
     core->pc = (uint32_t)address;
@@ -217,9 +217,9 @@ static bool wake(struct core *core)
             return false;
         if (until > core->limit)
             until = core->limit;
-        if (until > core->counters.cycles) {
-            core->counters.sleep_cycles += until - core->counters.cycles;
-            core->counters.cycles = until;
+        if (until > core->counters->cycles) {
+            core->counters->sleep_cycles += until - core->counters->cycles;
+            core->counters->cycles = until;
         }
         if (until == core->limit)
             return false;
@@ -243,8 +243,8 @@ static enum stop run_to_limit(struct core *core)
 {
     for (;;) {
         if (core->asleep && !wake(core))
-            return core->counters.cycles >= core->limit ? STOP_CYCLES : STOP_SLEEPING;
-        if (core->counters.cycles >= core->limit)
+            return core->counters->cycles >= core->limit ? STOP_CYCLES : STOP_SLEEPING;
+        if (core->counters->cycles >= core->limit)
             return STOP_CYCLES;
         take_interrupt(core);
         run_stretch(core);
@@ -255,7 +255,7 @@ static enum stop run_to_limit(struct core *core)
 
 static void set_limit(struct core *core, uint64_t cycles)
 {
-    core->limit = cycles < NEVER - core->counters.cycles ? core->counters.cycles + cycles : NEVER;
+    core->limit = cycles < NEVER - core->counters->cycles ? core->counters->cycles + cycles : NEVER;
     devices_schedule(core);
 }
 

@@ -43,7 +43,7 @@ void substitute_write(struct core *core, uint32_t offset, uint32_t value)
         return;
     core->owed = cycles - STUB_CYCLES;
     core->owed_at = OWED_NEXT;
-    core->counters.substituted++;
+    core->counters->substituted++;
 }
 
 /* The symbol of the registry's entry `index`, or NULL behind the last. */

@@ -32,7 +32,7 @@ static uint32_t value_now(const struct core *core, const struct timer *t)
 {
     if (!(t->control & ENABLED) || t->expires == NEVER)
         return t->value;
-    return t->value - (uint32_t)((core->counters.cycles - t->since) >> prescale_bits(t));
+    return t->value - (uint32_t)((core->counters->cycles - t->since) >> prescale_bits(t));
 }
 
 static void update_lines(struct core *core)
@@ -59,7 +59,7 @@ void timer_advance(struct core *core)
     for (int i = 0; i < 2; i++) {
         struct timer *t = &core->timers[i];
 
-        while (t->expires <= core->counters.cycles) {
+        while (t->expires <= core->counters->cycles) {
             uint64_t at = t->expires;
             t->raised = 1;
             if (t->control & ONE_SHOT) {
@@ -106,7 +106,7 @@ void timer_write(struct core *core, uint32_t offset, uint32_t value)
     switch (offset % SPACING) {
     case LOAD:
         t->load = value;
-        restart(core, t, value, core->counters.cycles);
+        restart(core, t, value, core->counters->cycles);
         break;
     case BACKGROUND_LOAD:
         t->load = value;
@@ -114,7 +114,7 @@ void timer_write(struct core *core, uint32_t offset, uint32_t value)
     case CONTROL:
         held = value_now(core, t);
         t->control = value;
-        restart(core, t, held, core->counters.cycles);
+        restart(core, t, held, core->counters->cycles);
         break;
     case CLEAR:
         t->raised = 0;

@@ -29,6 +29,12 @@ _ALIAS: Final = 0x10000000
 _PAGE: Final = 0x1000
 
 
+def new_pages(size: int, *, shared: bool) -> NDArray[np.uint8]:
+    """Return zeros in pages of their own, which forked processes share or get copies of."""
+    kind = mmap.MAP_SHARED if shared else mmap.MAP_PRIVATE
+    return np.frombuffer(mmap.mmap(-1, size, kind | mmap.MAP_ANONYMOUS), dtype=np.uint8)
+
+
 class ChipMemory:
     """The shared memories of a chip, in pages that forked processes share too.
 
@@ -65,8 +71,8 @@ class ChipMemory:
                 f"physical_cores is {cores}: different numbers of 0 to {CHIP_CORES - 1}"
             )
         self.physical_cores = tuple(cores)
-        self.sdram = np.frombuffer(mmap.mmap(-1, sdram_bytes), dtype=np.uint8)
-        self.state = np.frombuffer(mmap.mmap(-1, CHIP_STATE_BYTES), dtype=np.uint8)
+        self.sdram = new_pages(sdram_bytes, shared=True)
+        self.state = new_pages(CHIP_STATE_BYTES, shared=True)
         self._write_system_variables()
 
     def memory(self, address: int, size: int) -> NDArray[np.uint8]:

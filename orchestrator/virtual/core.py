@@ -16,11 +16,13 @@ from typing import Any, Final, Protocol
 import numpy as np
 
 from orchestrator.errors import ArgumentError, RunError
-from orchestrator.virtual.chip import ChipMemory
+from orchestrator.virtual.chip import ChipMemory, new_pages
 from orchestrator.virtual.emulator_library import (
     PACKET_SENT,
+    Counters,
     Fault,
     PacketFields,
+    Parts,
     emulator_library,
     unicorn_functions,
 )
@@ -203,6 +205,11 @@ class Core:
     dma_bytes_per_cycle
         Bandwidth of the core's DMA; None: transfers take no time.
 
+    Attributes
+    ----------
+    itcm, dtcm
+        uint8, its memories.
+
     Raises
     ------
     ArgumentError
@@ -233,39 +240,44 @@ class Core:
         self.number = number
         self.image = image
         self._substitute = substitute
+        self.itcm = new_pages(ITCM_BYTES, shared=False)
+        self.dtcm = new_pages(DTCM_BYTES, shared=False)
+        self._counters = Counters()
         self._functions = unicorn_functions()
         self._library = emulator_library()
-        self._core = self._open(check, dma_bytes_per_cycle or 0.0)
-        self._finalizer = weakref.finalize(self, self._library.core_close, self._core)
-        self._counters = self._library.core_counters(self._core).contents
-        self.itcm = self._view(self._library.core_itcm(self._core), ITCM_BYTES)
-        self.dtcm = self._view(self._library.core_dtcm(self._core), DTCM_BYTES)
+        self._opened = self._open(check, dma_bytes_per_cycle or 0.0)
+        self._finalizer = weakref.finalize(self, self._library.core_close, self._opened)
         self._names = sorted((address, name) for name, address in image.symbols.items())
         self._sent: Any = None
 
     def _open(self, check: bool, bytes_per_cycle: float) -> int:
-        error = ctypes.c_int()
-        core = self._library.core_open(
-            ctypes.addressof(self._functions),
-            self.chip.state.ctypes.data,
-            self.chip.sdram.ctypes.data,
-            self.chip.sdram.size,
-            self.chip.physical_cores[self.number],
-            check,
-            bytes_per_cycle,
-            ctypes.byref(error),
+        parts = Parts(
+            unicorn=ctypes.addressof(self._functions),
+            chip=self.chip.state.ctypes.data,
+            sdram=self.chip.sdram.ctypes.data,
+            itcm=self.itcm.ctypes.data,
+            dtcm=self.dtcm.ctypes.data,
+            counters=ctypes.pointer(self._counters),
+            sdram_bytes=self.chip.sdram.size,
+            bytes_per_cycle=bytes_per_cycle,
+            physical=self.chip.physical_cores[self.number],
+            checking=check,
         )
+        error = ctypes.c_int()
+        core = self._library.core_open(ctypes.byref(parts), ctypes.byref(error))
         if not core:
             cause = "no memory" if error.value < 0 else f"Unicorn's error {error.value}"
             raise RunError(f"core {self.number} cannot be emulated: {cause}")
         return int(core)
 
-    @staticmethod
-    def _view(address: int, size: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
-        return np.ctypeslib.as_array((ctypes.c_uint8 * size).from_address(address))
+    @property
+    def _core(self) -> int:
+        if not self._finalizer.alive:
+            raise RunError(f"core {self.number} was closed")
+        return self._opened
 
     def close(self) -> None:
-        """Free the emulator; the core cannot be used after."""
+        """Free the emulator; the core runs no more, its memories and counts can still be read."""
         self._finalizer()
 
     def boot(self, app_id: int = 16, max_cycles: int | None = None) -> Stop:

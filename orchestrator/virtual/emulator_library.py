@@ -31,6 +31,19 @@ class Counters(Structure):
     ]
 
 
+class Parts(Structure):
+    """``struct parts``: what a core is made of."""
+
+    _fields_ = [
+        *((name, c_void_p) for name in "unicorn chip sdram itcm dtcm".split()),
+        ("counters", POINTER(Counters)),
+        ("sdram_bytes", c_uint64),
+        ("bytes_per_cycle", c_double),
+        ("physical", c_uint32),
+        ("checking", c_uint32),
+    ]
+
+
 class Fault(Structure):
     """``struct fault``."""
 
@@ -60,14 +73,8 @@ PACKET_SENT = ctypes.CFUNCTYPE(None, c_void_p, POINTER(PacketFields))
 
 _CORE = c_void_p
 _SIGNATURES: Final = {
-    "core_open": (
-        _CORE,
-        [c_void_p, c_void_p, c_void_p, c_uint64, c_uint32, c_int, c_double, POINTER(c_int)],
-    ),
+    "core_open": (_CORE, [POINTER(Parts), POINTER(c_int)]),
     "core_close": (None, [_CORE]),
-    "core_itcm": (c_void_p, [_CORE]),
-    "core_dtcm": (c_void_p, [_CORE]),
-    "core_counters": (POINTER(Counters), [_CORE]),
     "core_fault_report": (POINTER(Fault), [_CORE]),
     "core_on_packet": (None, [_CORE, PACKET_SENT, c_void_p]),
     "core_receive": (c_int, [_CORE, POINTER(PacketFields)]),

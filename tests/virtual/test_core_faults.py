@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from programs import Program
 
-from orchestrator.errors import ArgumentError
+from orchestrator.errors import ArgumentError, RunError
 from orchestrator.virtual.chip import ChipMemory
 from orchestrator.virtual.core import Core, CoreStopped, FaultKind
 from orchestrator.virtual.elf import Segment
@@ -237,3 +237,12 @@ def test_host_reads_outside_memory_are_refused():
     assert np.array_equal(chip.memory(0xF5000000, 4), chip.memory(0xE5000000, 4))
     with pytest.raises(ArgumentError, match="0x60000ffd"):
         chip.read(0x60000FFD, 4)
+
+
+def test_a_closed_core_runs_no_more_but_can_be_read(boot):
+    core = boot("start: mov r0, #0x400000\n str r0, [r0]" + LOOP)
+    core.close()
+    core.close()
+    assert core.dtcm[2] == 0x40 and core.cycles > 0
+    with pytest.raises(RunError, match="closed"):
+        core.run()
