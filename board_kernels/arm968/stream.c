@@ -1,3 +1,6 @@
+/* Transfers are done in the order of the queue. So a buffer that was written back can be read into
+ * at once; and when a tile is there, the tile before the last one, whose output buffer it takes, is
+ * written, because that was asked for earlier. */
 #pragma GCC optimize("Os")
 #include "stream.h"
 
@@ -55,7 +58,7 @@ static void write_back(struct stream *s)
     const uint32_t offset = tile->image * region->image_stride +
                             tile->chunk * region->chunk_stride + tile->pixel * 2 * LANES;
 
-    s->written[s->slot ^ 1] = dma_write(tile->out, s->out + offset, tile->pixels * 2 * LANES);
+    dma_write(tile->out, s->out + offset, tile->pixels * 2 * LANES);
 }
 
 /* Go on to the tile after this one; its chunk is past the last after the last tile. */
@@ -80,16 +83,13 @@ const struct tile *stream_next(struct stream *s)
 {
     if (s->tile.pixels != 0 && s->out != 0)
         write_back(s);
-    if (s->next.chunk == s->region->chunks) {
-        dma_wait(s->written[s->slot ^ 1]);
+    if (s->next.chunk == s->region->chunks)
         return NULL;
-    }
     s->tile = s->next;
     step(s->region, &s->next);
     if (s->next.chunk < s->region->chunks)
         request(s, &s->next, s->slot ^ 1);
     dma_wait(s->read[s->slot]);
-    dma_wait(s->written[s->slot]);
     s->slot ^= 1;
     return &s->tile;
 }
@@ -112,7 +112,7 @@ static void move(struct spans *s, uint32_t first, uint32_t slot, uint32_t direct
         if (direction == READ)
             s->read[slot] = dma_read(buffer(i, slot), at, bytes);
         else
-            s->written[slot] = dma_write(buffer(i, slot), at, bytes);
+            dma_write(buffer(i, slot), at, bytes);
     }
 }
 
@@ -130,8 +130,6 @@ void spans_start(struct spans *s, uint32_t count, uint32_t first, uint32_t secon
     move(s, 0, 0, READ);
 }
 
-/* Transfers are done in the order of the queue: a buffer that was written back can be read into at
- * once. One that is only written waits for its last transfer before the kernel fills it again. */
 uint32_t spans_next(struct spans *s)
 {
     const uint32_t slot = s->slot;
@@ -142,8 +140,7 @@ uint32_t spans_next(struct spans *s)
     s->length = s->count - s->first < s->longest ? s->count - s->first : s->longest;
     if (s->first + s->length < s->count)
         move(s, s->first + s->length, slot ^ 1, READ);
-    dma_wait(s->length != 0 ? s->read[slot] : s->written[slot ^ 1]);
-    dma_wait(s->written[slot]);
+    dma_wait(s->read[slot]);
     for (uint32_t i = 0; i < ARRAYS; i++)
         s->data[i] = buffer(i, slot);
     s->slot ^= 1;

@@ -33,7 +33,7 @@ struct stream {
     uint32_t in[2], out; /* SDRAM, 0 where not there */
     struct tile tile, next;
     uint32_t slot;
-    dma_ticket read[2], written[2];
+    dma_ticket read[2];
 };
 
 /* Ask for the first tile; region, in and out are set, everything else is 0. */
@@ -58,7 +58,7 @@ struct spans {
     uint32_t first, length; /* of the span in DTCM */
     uint32_t longest;
     uint32_t slot;
-    dma_ticket read[2], written[2];
+    dma_ticket read[2];
 };
 
 /* Ask for the first span of up to three arrays. */

@@ -27,11 +27,12 @@ class TaskRunner:
     Attributes
     ----------
     cycles : of the last `run`.
+    dma_bytes : moved in it.
     """
 
     def __init__(self, core: Core) -> None:
         self.core = core
-        self.cycles = 0
+        self.cycles = self.dma_bytes = 0
         self._next = SDRAM_BASE
         self._sequence = 0
         core.boot()
@@ -89,10 +90,11 @@ class TaskRunner:
         self._sequence += 1
         chip.write_word(vcpu + _USER0, self.put(np.frombuffer(tape(tasks), np.uint8)))
         chip.write_word(vcpu + _USER1, self._sequence)
-        before = self.core.cycles
+        before, moved = self.core.cycles, self.core.dma_bytes
         self.core.interrupt()
         stop = self.core.run()
         self.cycles = self.core.cycles - before
+        self.dma_bytes = self.core.dma_bytes - moved
         if stop is not Stop.SLEEPING or chip.read_word(vcpu + _DONE) != self._sequence:
             done = chip.read_word(vcpu + _USER2)
             raise RunError(
