@@ -1,7 +1,7 @@
 /* From sums to an activation and back in one call each: statistics, coefficients, one pass. */
 #include "bk_kernels.h"
 
-enum { ALIGNMENT = 64, OWN_BYTES_PER_CHANNEL = 64 };
+enum { ALIGNMENT = 64, OWN_BYTES_PER_CHANNEL = 64, GRAIN = 64 };
 
 /* What the forward and the backward pass keep of their own in front of the other kernels' scratch;
  * widest types first. */
@@ -26,10 +26,23 @@ static void set_extremes(struct bk_branch *branch, const int32_t *lo, const int3
     }
 }
 
-static void normalise_channels(struct bk_branch *branch, const struct bk_norm *norm,
-                               const int64_t *s1, const int64_t *s2)
+struct normalisation {
+    struct bk_branch *branch;
+    const struct bk_norm *norm;
+    const int64_t *s1, *s2;
+};
+
+/* The divisions and roots of thousands of channels are long enough to share. */
+static void normalise_part(void *context, int part, int parts)
 {
-    for (int64_t c = 0; c < branch->channels; c++) {
+    const struct normalisation *normalisation = context;
+    struct bk_branch *branch = normalisation->branch;
+    const struct bk_norm *norm = normalisation->norm;
+    const int64_t *s1 = normalisation->s1, *s2 = normalisation->s2;
+    int64_t begin, end;
+
+    bk_part_range(branch->channels, part, parts, &begin, &end);
+    for (int64_t c = begin; c < end; c++) {
         struct bk_statistics statistics;
 
         if (norm->running) {
@@ -64,7 +77,8 @@ void bk_branch_ready(struct bk_team *team, void *scratch, struct bk_branch *bran
     branch->normalised = norm != NULL;
     set_extremes(branch, lo, hi);
     if (norm != NULL)
-        normalise_channels(branch, norm, s1, s2);
+        bk_team_run(team, bk_team_parts(team, channels, GRAIN), normalise_part,
+                    &(struct normalisation){branch, norm, s1, s2});
     else
         for (int64_t c = 0; c < channels; c++)
             bk_channel_plain(&branch->channel[c], branch->exponent);

@@ -125,8 +125,8 @@ def test_evaluation(
     same(native, scenario)
 
 
-def test_a_team_gives_the_same(team: NativeKernels) -> None:
-    size = (3001, 37)
+@pytest.mark.parametrize("size", [(3001, 37), (50, 300)], ids=["many rows", "many channels"])
+def test_a_team_gives_the_same(team: NativeKernels, size: tuple[int, int]) -> None:
     for kind in KINDS:
         y, d = mantissas(kind, size, LIMIT16, 1), mantissas("random", size, LIMIT16, 2)
 
