@@ -93,7 +93,9 @@ def half_up_rational(value: Fraction, exponent: int) -> int:
     >>> half_up_rational(Fraction(1, 10), -16)
     6554
     """
-    return (value / Fraction(2) ** exponent + Fraction(1, 2)).__floor__()
+    # Integers, because arithmetic of Fractions divides out common factors at every step.
+    n, d = value.numerator << max(-exponent, 0), value.denominator << max(exponent, 0)
+    return (2 * n + d) // (2 * d)
 
 
 @lru_cache(maxsize=256)
@@ -110,10 +112,10 @@ def mantissa(value: Fraction, bits: int) -> tuple[int, int]:
     if value == 0:
         return 0, 0
     magnitude = abs(value)
-    exponent = magnitude.numerator.bit_length() - magnitude.denominator.bit_length() - bits
+    n, d = magnitude.numerator, magnitude.denominator
+    top = n.bit_length() - d.bit_length()
     # The difference of bit lengths is off by at most one.
-    if magnitude >= Fraction(2) ** (exponent + bits):
-        exponent += 1
+    exponent = top - bits + (n << max(-top, 0) >= d << max(top, 0))
     m = half_up_rational(magnitude, exponent)
     if m == 1 << bits:
         m, exponent = m >> 1, exponent + 1
