@@ -328,10 +328,14 @@ class Core:
 
         Raises
         ------
+        ArgumentError
+            ``max_cycles`` is negative.
         CoreStopped
             A fault, in this run or an earlier one.
         """
         limit = _FOREVER if max_cycles is None else max_cycles
+        if not 0 <= limit <= _FOREVER:
+            raise ArgumentError(f"max_cycles is {max_cycles}: at least 0")
         result = self._library.core_run(self._core, limit)
         state = self._vcpu_byte(_VCPU_CPU_STATE)
         if result == 2:

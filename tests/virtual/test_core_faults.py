@@ -1,12 +1,14 @@
 """What stops an emulated core, and what its report says."""
 
 import struct
+import sys
 
 import numpy as np
 import pytest
 from programs import Program
 
-from orchestrator.errors import ArgumentError, RunError
+from orchestrator.errors import ArgumentError, MissingToolError, RunError
+from orchestrator.virtual import emulator_library
 from orchestrator.virtual.chip import ChipMemory
 from orchestrator.virtual.core import Core, CoreStopped, FaultKind
 from orchestrator.virtual.elf import Segment
@@ -246,3 +248,20 @@ def test_a_closed_core_runs_no_more_but_can_be_read(boot):
     assert core.dtcm[2] == 0x40 and core.cycles > 0
     with pytest.raises(RunError, match="closed"):
         core.run()
+
+
+def test_a_negative_number_of_cycles_is_refused(boot):
+    with pytest.raises(ArgumentError, match="max_cycles is -1"):
+        boot("start:" + LOOP).run(-1)
+
+
+def test_a_missing_library_is_named(monkeypatch, tmp_path):
+    monkeypatch.setattr(emulator_library, "__file__", str(tmp_path / "emulator_library.py"))
+    with pytest.raises(MissingToolError, match="build_ext --inplace"):
+        emulator_library.emulator_library.__wrapped__()
+
+
+def test_a_missing_unicorn_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "unicorn.unicorn_py3.unicorn", None)
+    with pytest.raises(MissingToolError, match="pip install unicorn"):
+        emulator_library.unicorn_functions.__wrapped__()
