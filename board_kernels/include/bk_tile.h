@@ -21,8 +21,8 @@ struct bk_burst {
     int64_t carry;
 };
 
-/* A reduction: bursts, ended by one of count 0. At most BK_TILE_EXACT elements lie between two
- * carries. Either the last burst carries, or none does. */
+/* A reduction: bursts, ended by one of count 0. Carries are so near that no sum leaves 32 bits:
+ * BK_TILE_EXACT elements may lie between any two. Either the last burst carries, or none does. */
 struct bk_steps {
     int64_t row_step, panel_step;
     const struct bk_burst *bursts;

@@ -8,6 +8,7 @@ enum { BK__EXACT_STEPS = BK_TILE_EXACT / 2 };
 
 struct bk__bursts {
     struct bk_burst *end;
+    int64_t most;  /* steps between carries, at least BK__EXACT_STEPS */
     int64_t since; /* steps since the last carry */
     int carries;
 };
@@ -23,8 +24,8 @@ static inline void bk__add_steps(struct bk__bursts *bursts, int64_t count, int64
                                  int64_t panel_jump)
 {
     while (count > 0) {
-        const int64_t room = BK__EXACT_STEPS - bursts->since;
-        const int64_t part = count <= BK__EXACT_STEPS || room == 0 ? BK__EXACT_STEPS : room;
+        const int64_t room = bursts->most - bursts->since;
+        const int64_t part = count <= bursts->most || room == 0 ? bursts->most : room;
         const int64_t steps = count < part ? count : part;
         if (steps > room) {
             bursts->end[-1].carry = bursts->carries = 1;

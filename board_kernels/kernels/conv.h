@@ -87,10 +87,10 @@ size_t bk__window_buffer_bytes(const struct bk__windows *windows, const struct b
 void bk__window_rows(const struct bk__windows *windows, const struct bk_tile *tile, int64_t first,
                      int64_t count, int16_t *buffer, const int16_t **row);
 
-/* Most bursts of a window, and writing them: steps from row to row of bk__window_rows, against a
- * packed panel. */
+/* Most bursts of a window, and writing them: steps along the rows of bk__window_rows, against a
+ * packed panel. fits: no sum leaves 32 bits, however many products it has. */
 int64_t bk__window_bursts(const struct bk__windows *windows, const struct bk_tile *tile);
-void bk__window_steps(const struct bk__windows *windows, const struct bk_tile *tile,
+void bk__window_steps(const struct bk__windows *windows, const struct bk_tile *tile, int fits,
                       struct bk_burst *bursts, struct bk_steps *steps);
 
 /* Of sets that read whole windows only: set row[i], i < count, to the contiguous elements (y, x,

@@ -11,6 +11,7 @@
 #include "conv.h"
 #include "finish.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* Rows of a block that meet all panels before the next rows do: few where all panels stay in a
@@ -38,7 +39,7 @@ struct product {
     int64_t out_rows, out_columns, out_y, out_x, out_step; /* where window (i, j) is written */
     const int64_t *bias;
     int wide_finish;                /* the bias or shifts do not fit the halves */
-    int whole_finish;               /* 32 bits may do, and pay */
+    int whole_finish;               /* 32 bits may do */
     int32_t *bias_hi, *bias_lo;     /* its halves, 0 for columns that pad a panel */
     const struct bk_finish *finish; /* NULL: forward */
     int shift;
@@ -49,6 +50,7 @@ struct product {
     int64_t block_lines;
     int64_t group_rows;
     struct bk_sums *part_sums;
+    int32_t *part_weights; /* the largest of a part's panels */
 };
 
 static int64_t panel_count(const struct product *p)
@@ -160,12 +162,36 @@ static void pack_backward(const struct product *p, int64_t panel, int16_t *to)
         }
 }
 
+/* Whether it may pay to find that the weights are too small for any sum to leave 32 bits: a sum is
+ * at most BK_LIMIT13 times its column's sum of magnitudes. */
+enum { MOST_WEIGHED = 2048 };
+
+static int weighs(const struct product *p)
+{
+    return p->tile->group > 0 && p->depth > BK_TILE_EXACT && p->depth <= MOST_WEIGHED;
+}
+
+/* Return the largest sum of magnitudes of a packed column; only of tiles of pairs. */
+static int32_t largest_weight(const struct product *p, const int16_t *panel)
+{
+    const int columns = p->tile->columns;
+    int32_t sums[BK_TILE_MAX_COLUMNS] = {0}, largest = 0;
+
+    for (int64_t d = 0; d < p->depth; d += 2, panel += 2 * columns)
+        for (int j = 0; j < columns; j++)
+            sums[j] += abs(panel[2 * j]) + abs(panel[2 * j + 1]);
+    for (int j = 0; j < columns; j++)
+        largest = sums[j] > largest ? sums[j] : largest;
+    return largest;
+}
+
 static void pack_part(void *context, int part, int parts)
 {
     const struct product *p = context;
     const size_t panel_size = (size_t)(p->tile->columns * p->depth);
     int64_t begin, end;
 
+    p->part_weights[part] = 0;
     bk_part_range(panel_count(p), part, parts, &begin, &end);
     for (int64_t panel = begin; panel < end; panel++) {
         int16_t *to = p->panels + (size_t)panel * panel_size;
@@ -174,6 +200,11 @@ static void pack_part(void *context, int part, int parts)
             pack_forward(p, panel, to);
         else
             pack_backward(p, panel, to);
+        if (weighs(p)) {
+            const int32_t weight = largest_weight(p, to);
+            if (weight > p->part_weights[part])
+                p->part_weights[part] = weight;
+        }
     }
 }
 
@@ -324,6 +355,17 @@ static void output_offsets(const struct product *p, int64_t first, int64_t count
     }
 }
 
+/* Write zeros where no tap leads. */
+static void clear_rows(const struct product *p, const int64_t *offset, int64_t rows,
+                       int64_t panel_begin, int64_t panel_end)
+{
+    const int64_t first = panel_begin * p->tile->columns, last = panel_end * p->tile->columns;
+    const int64_t count = (last < p->columns ? last : p->columns) - first;
+
+    for (int64_t i = 0; i < rows; i++)
+        memset(p->out + offset[i] + first, 0, (size_t)count * sizeof *p->out);
+}
+
 /* All lines of windows [begin, end) against panels [panel_begin, panel_end). */
 static void multiply(const struct product *p, int64_t begin, int64_t end, int64_t panel_begin,
                      int64_t panel_end, char *workspace, struct bk_sums *sums)
@@ -344,6 +386,10 @@ static void multiply(const struct product *p, int64_t begin, int64_t end, int64_
         output_offsets(p, first * p->windows.columns, count, offset);
         for (int64_t i = count; i % tile->rows != 0; i++)
             row[i] = row[i - tile->run];
+        if (p->depth == 0 && p->finish->addend == NULL) {
+            clear_rows(p, offset, count, panel_begin, panel_end);
+            continue;
+        }
         for (int64_t from = 0; from < count; from += p->group_rows) {
             const int64_t to = count - from < p->group_rows ? count : from + p->group_rows;
             for (int64_t panel = panel_begin; panel < panel_end; panel++)
@@ -463,25 +509,38 @@ static int64_t bursts_bytes(const struct product *p)
     return bk__round_up(bursts * (int64_t)sizeof(struct bk_burst), BK__ALIGN);
 }
 
+static int64_t parts_bytes(int threads)
+{
+    return bk__round_up(threads * (int64_t)(sizeof(struct bk_sums) + sizeof(int32_t)), BK__ALIGN);
+}
+
 static size_t product_bytes(const struct product *p, int threads)
 {
-    return (size_t)(bk__round_up(threads * (int64_t)sizeof(struct bk_sums), BK__ALIGN) +
+    return (size_t)(parts_bytes(threads) +
                     bursts_bytes(p) + bk__round_up(padded_columns(p) * 8, BK__ALIGN) +
                     bk__round_up(padded_columns(p) * p->depth * 2, BK__ALIGN)) +
            (size_t)threads * p->workspace_bytes;
 }
 
-/* Choose how sums are finished: plain sums in halves are rounded as they are; else few steps pay. */
+static int fits(const struct product *p, int parts)
+{
+    int32_t largest = 0;
+
+    for (int part = 0; part < parts; part++)
+        largest = p->part_weights[part] > largest ? p->part_weights[part] : largest;
+    return weighs(p) && largest <= INT32_MAX / BK_LIMIT13;
+}
+
+/* Choose how sums are finished. */
 static void choose_finish(struct product *p)
 {
     const struct bk_finish *finish = p->finish;
 
     if (p->bias != NULL)
         split_bias(p);
-    else if (finish == NULL || (finish->addend == NULL && finish->mask == NULL))
-        p->whole_finish = !p->steps.carries;
     else
-        p->whole_finish = finish->addend == NULL || finish->addend_shift <= BK__WHOLE_SHIFT;
+        p->whole_finish = finish == NULL || finish->addend == NULL ||
+                          finish->addend_shift <= BK__WHOLE_SHIFT;
     if (finish != NULL)
         p->wide_finish =
             finish->acc_shift != 0 ||
@@ -495,13 +554,14 @@ static void run_product(struct bk_team *team, void *scratch, struct product *p,
 {
     const int64_t padded = padded_columns(p);
     const int64_t work = p->lines * p->windows.columns * p->columns * (p->depth + 1);
-    const int parts = bk_team_parts(team, work, 1 << 18);
+    const int threads = bk_team_threads(team), parts = bk_team_parts(team, work, 1 << 18);
     char *at = scratch;
+    struct bk_burst *bursts;
 
     p->part_sums = scratch;
-    at += bk__round_up(bk_team_threads(team) * (int64_t)sizeof *p->part_sums, BK__ALIGN);
-    if (p->depth > 0)
-        bk__window_steps(&p->windows, p->tile, (struct bk_burst *)(void *)at, &p->steps);
+    p->part_weights = (int32_t *)(void *)(p->part_sums + threads);
+    at += parts_bytes(threads);
+    bursts = (struct bk_burst *)(void *)at;
     at += bursts_bytes(p);
     p->bias_hi = (int32_t *)(void *)at;
     p->bias_lo = p->bias_hi + padded;
@@ -509,9 +569,11 @@ static void run_product(struct bk_team *team, void *scratch, struct product *p,
     p->panels = (int16_t *)(void *)at;
     at += bk__round_up(padded * p->depth * 2, BK__ALIGN);
     p->workspace = at;
-    choose_finish(p);
-    if (p->depth > 0)
+    if (p->depth > 0) {
         bk_team_run(team, parts, pack_part, p);
+        bk__window_steps(&p->windows, p->tile, fits(p, parts), bursts, &p->steps);
+    }
+    choose_finish(p);
     bk_team_run(team, parts, product_part, p);
     for (int part = 0; part < parts; part++) {
         sums->bits |= p->part_sums[part].bits;

@@ -247,7 +247,7 @@ static void set_steps(struct gradient *g)
     const int64_t step = 2 * GROUP * g->width * (g->joined ? g->conv->stride : 1);
     const int64_t line = 2 * GROUP * g->residues * g->slots * pairs * g->width;
     const int64_t jump = g->line_step * line - count * step;
-    struct bk__bursts writer = {g->bursts, 0, 1};
+    struct bk__bursts writer = {g->bursts, BK__EXACT_STEPS, 0, 1};
 
     if (jump == 0)
         bk__add_steps(&writer, lines * count, 0, 0);

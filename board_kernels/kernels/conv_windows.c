@@ -47,9 +47,10 @@ int64_t bk__window_bursts(const struct bk__windows *windows, const struct bk_til
     return 2;
 }
 
-void bk__window_steps(const struct bk__windows *windows, const struct bk_tile *tile,
+void bk__window_steps(const struct bk__windows *windows, const struct bk_tile *tile, int fits,
                       struct bk_burst *bursts, struct bk_steps *steps)
 {
+    (void)fits;
     bursts[0] = (struct bk_burst){bk__window_segments(windows, tile).padded, 0, 0, 1};
     bursts[1] = (struct bk_burst){0, 0, 0, 0};
     *steps = (struct bk_steps){.bursts = bursts, .carries = 1};

@@ -124,12 +124,13 @@ int64_t bk__window_bursts(const struct bk__windows *windows, const struct bk_til
     return segments.count * bk__most_bursts(segments.padded / GROUP) + 1;
 }
 
-void bk__window_steps(const struct bk__windows *windows, const struct bk_tile *tile,
+void bk__window_steps(const struct bk__windows *windows, const struct bk_tile *tile, int fits,
                       struct bk_burst *bursts, struct bk_steps *steps)
 {
     const struct bk__segments segments = bk__window_segments(windows, tile);
     const int64_t jump = 2 * (line_pitch(windows) - segments.padded);
-    struct bk__bursts writer = {bursts, 0, 0};
+    const int64_t all = segments.count * segments.padded;
+    struct bk__bursts writer = {bursts, fits && all > BK_TILE_EXACT ? all : BK__EXACT_STEPS, 0, 0};
 
     for (int64_t i = 0; i < segments.count; i++)
         bk__add_steps(&writer, segments.padded / GROUP, jump, 0);

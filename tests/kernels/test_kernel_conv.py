@@ -107,6 +107,21 @@ def test_split_over_threads(team: NativeKernels, shape: ConvShape, kind: str) ->
     same_bits(team, "conv_weight_gradient", shape, e, x, 17, total)
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("last", [254, 255, 256, 257])
+def test_weights_at_the_bound_of_32_bits(kernels: NativeKernels, last: int, sign: int) -> None:
+    """Sums of 128 * 4095 + 255 in weights times 4095 are the largest that fit."""
+    shape = ConvShape.of(2, 4, 8, 130, 130, 1, 1)
+    x, w = mantissas("highest", shape.x_shape, LIMIT13), np.zeros(shape.w_shape, np.int16)
+    w[3, :, :, :128], w[3, :, :, 129] = sign * LIMIT13, sign * last
+    w[:128, :, :, 7], w[129, :, :, 7] = sign * LIMIT13, sign * last
+    for shift in (0, 15, 16, 17, 31):
+        same_bits(kernels, "conv_forward", shape, x, w, None, shift, _int16(shape.y_shape))
+        same_bits(
+            kernels, "conv_input_gradient", shape, x, w, x, 0, 15, x, shift, _int16(shape.x_shape)
+        )
+
+
 def test_dense_tensors_need_no_singleton_axes(kernels: NativeKernels) -> None:
     shape = ConvShape.dense(3, 20, 7)
     x, w = mantissas("random", (3, 20), LIMIT13), mantissas("random", (7, 20), LIMIT13, 1)
