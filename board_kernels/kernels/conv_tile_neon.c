@@ -1,9 +1,10 @@
 /* NEON tile: 8 rows x 8 columns, both products of a pair added in 32 bits (smlal).
  *
- * A pair step adds at most 2 * 4095^2 to a lane. After at most 64 of them the upper halves of all lanes are
- * carried to memory and the lower halves stay: 64 * 2 * 4095^2 + 65535 < 2^31. Each step loads the
- * first and the second elements of the panel's pairs apart (ld2) and broadcasts a pair per row. A
- * wider tile would be no faster where a cycle issues one smlal, and compilers spill its sums. */
+ * A pair step adds at most 2 * 4095^2 to a lane. After at most 64 of them the upper halves of all
+ * lanes are carried to memory and the lower halves stay: 64 * 2 * 4095^2 + 65535 < 2^31. Each step
+ * loads the first and the second elements of the panel's pairs apart (ld2) and broadcasts a pair
+ * per row. A wider tile would be no faster where a cycle issues one smlal, and compilers spill its
+ * sums. */
 #include "bk_tile.h"
 
 #include <arm_neon.h>
