@@ -123,8 +123,6 @@ void core_reset(struct core *core, uint32_t argument)
 {
     static const struct timer idle = {.control = 0x20, .expires = NEVER};
 
-    core->unicorn->ctl(core->engine, UC_CTL_WRITE(UC_CTL_TB_FLUSH, 0));
-    memset(core->blocks, 0, sizeof core->blocks);
     memset(core->counters, 0, sizeof *core->counters);
     memset(&core->fault, 0, sizeof core->fault);
     memset(&core->vic, 0, sizeof core->vic);
@@ -139,6 +137,7 @@ void core_reset(struct core *core, uint32_t argument)
     core->owed = 0;
     core->asleep = 0;
     core->pc = core->block_end = core->next_pc = 0;
+    run_forget_code(core);
     __atomic_fetch_and(&core->chip->interrupts, ~(1u << core->physical), __ATOMIC_SEQ_CST);
     core_set_register(core, UC_ARM_REG_CPSR, MODE_SUPERVISOR | NO_IRQ | NO_FIQ);
     core_set_register(core, UC_ARM_REG_R0, argument);

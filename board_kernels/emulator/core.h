@@ -141,6 +141,7 @@ struct core {
     uint32_t interrupted;           /* the stretch ended at a block's start, on purpose */
     uint32_t exception;             /* Unicorn's number of the one that ended the stretch, or 0 */
     uint32_t missed, missed_access; /* last address outside memory, and UC_MEM_ */
+    uint32_t reload;                /* code has changed: forget what was made of it */
     uint32_t block_start, block_end;
     struct block blocks[ITCM_SIZE / 4];
 
@@ -178,6 +179,7 @@ uint32_t access_address(struct core *, uint32_t pc);
 
 /* run.c, check.c */
 int run_attach(struct core *);
+void run_forget_code(struct core *);
 int check_attach(struct core *);
 
 /* memory.c: the host's pointer to bytes of a core's memory, or NULL if not all lie in one. */

@@ -84,6 +84,15 @@ uint64_t dma_next(const struct core *core)
     return core->dma.queued && core->dma.done < 2 ? core->dma.queue[0].done_at : NEVER;
 }
 
+/* Bytes for a TCM; code among them has to be translated anew. */
+static void receive(struct core *core, uint32_t address, void *tcm, const void *system,
+                    uint32_t bytes)
+{
+    memcpy(tcm, system, bytes);
+    if (address < ITCM_SIZE)
+        core->reload = 1;
+}
+
 void dma_advance(struct core *core)
 {
     struct dma *dma = &core->dma;
@@ -97,7 +106,7 @@ void dma_advance(struct core *core)
         if (t->description & WRITES)
             memcpy(system, tcm, bytes);
         else
-            memcpy(tcm, system, bytes);
+            receive(core, t->tcm, tcm, system, bytes);
         core->counters->dma_bytes += bytes;
         core->counters->dma_transfers++;
         dma->done++;

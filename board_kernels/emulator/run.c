@@ -4,6 +4,8 @@
  */
 #include "core.h"
 
+#include <string.h>
+
 enum { EXCEPTION_UNDEFINED = 1, EXCEPTION_SUPERVISOR = 2 }; /* Unicorn's numbers */
 #define WAIT_FOR_INTERRUPT 0xee070f90u /* MCR p15, 0, rN, c7, c0, 4: without its register */
 /* No instruction lies there; Unicorn looks the page up, so it has to exist. */
@@ -16,7 +18,9 @@ void devices_schedule(struct core *core)
 
     if (dma < next)
         next = dma;
-    core->next_event = timer < next ? timer : next;
+    if (timer < next)
+        next = timer;
+    core->next_event = core->reload ? 0 : next;
 }
 
 static void advance_devices(struct core *core)
@@ -73,7 +77,7 @@ static void pass_owed(struct core *core)
         core->owed_at = core->pc;
     if (core->owed_at != core->pc)
         return;
-    while (core->owed && counters->cycles < core->limit && !due_vector(core)) {
+    while (core->owed && counters->cycles < core->limit && !core->reload && !due_vector(core)) {
         uint64_t step =
             core->next_event > counters->cycles ? core->next_event - counters->cycles : 0;
         if (step > core->owed)
@@ -107,7 +111,7 @@ static bool attend(struct core *core)
         pass_owed(core);
     if (counters->cycles >= core->next_event)
         advance_devices(core);
-    if (counters->cycles >= core->limit) {
+    if (counters->cycles >= core->limit || core->reload) {
         core->interrupted = 1;
         core->unicorn->emu_stop(core->engine);
         return false;
@@ -194,6 +198,14 @@ static void classify(struct core *core, int error)
         core_fault(core, FAULT_EMULATOR, core->exception ? core->exception : (uint32_t)error, 0, 1);
 }
 
+void run_forget_code(struct core *core)
+{
+    core->unicorn->ctl(core->engine, UC_CTL_WRITE(UC_CTL_TB_FLUSH, 0));
+    memset(core->blocks, 0, sizeof core->blocks);
+    core->reload = 0;
+    devices_schedule(core);
+}
+
 static void run_stretch(struct core *core)
 {
     uint32_t begin = core->pc;
@@ -246,6 +258,8 @@ static enum stop run_to_limit(struct core *core)
             return core->counters->cycles >= core->limit ? STOP_CYCLES : STOP_SLEEPING;
         if (core->counters->cycles >= core->limit)
             return STOP_CYCLES;
+        if (core->reload)
+            run_forget_code(core);
         take_interrupt(core);
         run_stretch(core);
         if (core->fault.kind)

@@ -1,5 +1,7 @@
 """The emulated core's DMA controller, interrupts, timers, packets and system controller."""
 
+import struct
+
 import numpy as np
 import pytest
 
@@ -149,6 +151,25 @@ start:  transfer 0x60000000, 0x400100, 400
     assert [word >> 24 for word in seen] == [5] * 4
     assert [word & 0xC05 for word in seen] == [0x005, 0xC00, 0x400, 0x000]
     assert np.array_equal(core.dtcm[0x100:0x290], chip.sdram[0x1000:0x1190])
+
+
+def test_code_that_dma_brings_is_run_as_it_is_now(boot):
+    chip = ChipMemory(1 << 20)
+    for i, value in enumerate((5, 9)):
+        chip.write(0x60000100 + 8 * i, struct.pack("<II", 0xE3A00000 | value, 0xE12FFF1E))
+    source = f"""{DMA}
+start:  mov     r6, #0x4000             @ mov r0, #value; bx lr
+        ldr     r7, =0x60080000
+        .irp    from, 0x60000100, 0x60000108, 0x60000100
+        transfer \\from, 0x4000, 8
+        finished
+        blx     r6
+        str     r0, [r7], #4
+        .endr
+"""
+    for bandwidth in (None, 0.1):
+        core = boot(source + END, chip=chip, dma_bytes_per_cycle=bandwidth)
+        assert results(core, 3) == [5, 9, 5]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """Host functions in place of inner products: the same bits, nearly the same cycles."""
 
+import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -101,3 +103,11 @@ def test_faults_of_tasks_are_the_same(image):
 def test_a_whole_task_is_counted_within_half_a_percent(image, substitute):
     blocks, each = Run(image, substitute=substitute, check=True, bandwidth=0.5).counts
     assert abs(blocks - each) <= 0.005 * each
+
+
+def test_the_pages_example_runs(image, capsys):
+    page = Path(__file__).parents[2] / "docs" / "emulator.md"
+    (example,) = re.findall(r"^```python\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
+    exec(example, {})
+    cycles, instructions, moved = map(int, capsys.readouterr().out.split())
+    assert cycles > instructions > 0 and moved == 0
