@@ -59,10 +59,10 @@ static void drop_pixel(struct dropout *d, const int16_t *x, uint32_t index, int1
     for (int c = 0; c < LANES; c++, index++) {
         if (index / 4 != d->group)
             draw(d, index / 4);
-        out[c] = 0;
-        if (d->word[index % 4] >= task->threshold)
-            out[c] =
-                (int16_t)half_up_counted((int64_t)x[c] * task->m, 16, task->limit, &d->saturated);
+        out[c] =
+            d->word[index % 4] < task->threshold
+                ? 0
+                : (int16_t)half_up_counted((int64_t)x[c] * task->m, 16, task->limit, &d->saturated);
     }
 }
 

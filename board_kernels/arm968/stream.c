@@ -1,6 +1,6 @@
-/* Transfers are done in the order of the queue. So a buffer that was written back can be read into
- * at once; and when a tile is there, the tile before the last one, whose output buffer it takes, is
- * written, because that was asked for earlier. */
+/* Transfers are done in the order of the queue: a buffer that is being written back can be read into
+ * at once, and the buffer of a span that is only written is free when what was read later is there.
+ */
 #pragma GCC optimize("Os")
 #include "stream.h"
 
@@ -48,7 +48,7 @@ static void request(struct stream *s, struct tile *tile, uint32_t slot)
             s->read[slot] = dma_read(buffer(i, slot), s->in[i] + offset, tile->pixels * 2 * LANES);
         }
     }
-    tile->out = buffer(2, slot);
+    tile->out = buffer(0, slot);
 }
 
 static void write_back(struct stream *s)

@@ -22,7 +22,7 @@ enum {
  */
 struct tile {
     const uint32_t *in[2]; /* the first where the second is not there */
-    uint32_t *out;
+    uint32_t *out; /* in place of the first */
     uint32_t chunk, image, pixel; /* of the first pixel */
     uint32_t pixels;
     uint32_t is_first, is_last; /* of its chunk's tiles */
