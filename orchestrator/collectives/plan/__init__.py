@@ -2,7 +2,7 @@
 
 from orchestrator.collectives.plan.host import HostPath, host_rates
 from orchestrator.collectives.plan.overlap import bucket_tensors
-from orchestrator.collectives.plan.planner import BucketPlan, Planner
+from orchestrator.collectives.plan.planner import BucketPlan, Planner, link_algorithms
 from orchestrator.collectives.plan.schedule import Schedule
 from orchestrator.collectives.plan.traffic import link_rates, simulate
 from orchestrator.collectives.plan.wire import Wire
@@ -15,6 +15,7 @@ __all__ = [
     "Wire",
     "bucket_tensors",
     "host_rates",
+    "link_algorithms",
     "link_rates",
     "simulate",
 ]

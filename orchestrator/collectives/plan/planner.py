@@ -128,27 +128,24 @@ class BucketPlan:
 
 
 class Planner:
-    """Plans sums over the boards of one machine.
+    """Plans sums over the boards of one machine, which each hold a buffer of equal length.
 
     Parameters
     ----------
-    machine : its boards each hold a buffer of equal length.
-    wire : the width of sums.
+    algorithms : of the machine, from `link_algorithms`; they do not depend on rates.
     rates : of the cables.
     host : the way over hosts, where there is one.
-
-    Raises
-    ------
-    ArgumentError
-        As `link_algorithms`.
     """
 
     def __init__(
-        self, machine: Machine, wire: Wire, rates: LinkRates, host: HostPath | None = None
+        self,
+        algorithms: tuple[Algorithm, ...],
+        rates: LinkRates,
+        host: HostPath | None = None,
     ) -> None:
+        self.algorithms = algorithms
         self._rates = rates
         self._host = host
-        self.algorithms = link_algorithms(machine, wire)
 
     def fastest(self, n_elements: int) -> tuple[Algorithm | None, float]:
         """Return the fastest algorithm over the cables, and its seconds; the first of equals."""

@@ -11,7 +11,7 @@ from strategies import machines
 from orchestrator.collectives.plan.execute import execute
 from orchestrator.collectives.plan.host import HostPath, host_rates
 from orchestrator.collectives.plan.overlap import bucket_tensors
-from orchestrator.collectives.plan.planner import Planner
+from orchestrator.collectives.plan.planner import Planner, link_algorithms
 from orchestrator.collectives.plan.traffic import link_rates
 from orchestrator.collectives.plan.wire import Wire
 from orchestrator.errors import ArgumentError
@@ -36,7 +36,7 @@ def path_of(machine, hosts: int, level: Level = Level.TYPICAL) -> HostPath:
 
 def planner(machine, level: Level = Level.TYPICAL, hosts: int = 0) -> Planner:
     path = path_of(machine, hosts, level) if hosts else None
-    return Planner(machine, Wire(), link_rates(level), path)
+    return Planner(link_algorithms(machine, Wire()), link_rates(level), path)
 
 
 @pytest.mark.parametrize("level", Level)
