@@ -100,16 +100,16 @@ static uint32_t start_unit(void)
     const struct task_weight_gradient *t = g.task;
     struct unit *unit = &g.unit;
     const int32_t above = t->pad - unit->row, below = g.h - 1 + above;
-    int32_t widest;
+    int32_t most, parts; /* columns of a tile, tiles in a row */
 
     unit->taps = smaller(t->s - unit->tap, g.most_taps);
     unit->outputs = smaller(t->k - unit->chunk * CHUNK, CHUNK);
     unit->inputs = smaller(t->c - unit->input * CHUNK, CHUNK);
     unit->pairs = g.of_image ? 2 : (unit->inputs + 1) >> 1;
-    widest = ((int32_t)(g.x_bytes / g.position) - unit->taps) / t->stride + 1;
-    widest = smaller(widest, g.widest);
-    widest = (g.q + widest - 1) / widest; /* parts of a row */
-    g.columns = (g.q + widest - 1) / widest;
+    most = ((int32_t)(g.x_bytes / g.position) - unit->taps) / t->stride + 1;
+    most = smaller(most, g.widest);
+    parts = (g.q + most - 1) / most;
+    g.columns = (g.q + parts - 1) / parts;
     g.low = above > 0 ? (above + t->stride - 1) / t->stride : 0;
     g.high = below < 0 ? 0 : smaller(g.p, below / t->stride + 1);
     g.n = 0;
@@ -339,7 +339,7 @@ static void start(const struct task_weight_gradient *t)
     sum_bytes = (uint32_t)g.most_taps * SUM_BYTES * (g.of_image ? 2 : CHUNK / 2);
     g.x_bytes = (WORKSPACE_BYTES - X_START - sum_bytes) / 2 & ~(uint32_t)(OUTER_CHUNK_BYTES - 1);
     g.sums = (int64_t *)(void *)(workspace + WORKSPACE_BYTES - sum_bytes);
-    g.rounding = (struct rounding){t->shift, 0, 0};
+    g.rounding = (struct rounding){.shift = t->shift};
     g.unit = (struct unit){.chunk = t->output_first, .row = t->row_first, .input = t->input_first};
 }
 
@@ -367,8 +367,7 @@ static void kernel_weight_gradient(const struct task_weight_gradient *task)
         if (begins)
             finish_unit(&tile->unit);
     }
-    runtime_measure(g.rounding.bits, g.rounding.saturated);
-    runtime_report(task->report);
+    report_rounding(&g.rounding, task->report);
 }
 
 TASK_KERNEL(KIND_WEIGHT_GRADIENT, kernel_weight_gradient, struct task_weight_gradient);

@@ -1,4 +1,5 @@
 /* Rounding of gradients, and the task that adds 64-bit sums to a total. */
+#pragma GCC optimize("Os")
 #include "round16.h"
 
 #include "bk_arith.h"
@@ -8,44 +9,39 @@
 
 #include <stddef.h>
 
-/* Shifts 1 .. 31 within a word: what does not fit 32 bits afterwards is far beyond 16. */
-static inline int32_t round_common(int64_t t, int32_t shift, uint32_t *saturated)
-{
-    const int64_t up = t + (UINT32_C(1) << (shift - 1));
-    const int32_t high = (int32_t)(up >> 32);
-    const int32_t v = (int32_t)((uint32_t)up >> shift | (uint32_t)high << (32 - shift));
-
-    if ((uint32_t)((high >> (shift - 1)) + 1) <= 1 && v <= BK_LIMIT16 && v >= -BK_LIMIT16)
-        return v;
-    ++*saturated;
-    return high < 0 ? -BK_LIMIT16 : BK_LIMIT16;
-}
+/* round_sums.S */
+uint32_t round_sums(const int64_t *sums, uint32_t pair_gap, uint32_t count, int32_t *total,
+                    int32_t shift, uint32_t bits[2]);
 
 void add_rounded(struct rounding *rounding, const int64_t *sums, uint32_t pair_step, uint32_t count,
                  int32_t *total)
 {
     const int32_t shift = rounding->shift;
-    uint32_t saturated = 0, low = 0, high = 0;
 
-    for (uint32_t i = 0; i < count; i++) {
-        const int64_t t = sums[i & 1];
-        if (i & 1)
-            sums += pair_step;
-        low |= (uint32_t)(t ^ (t >> 63));
-        high |= (uint32_t)((t ^ (t >> 63)) >> 32);
-        if (total == NULL)
-            continue;
-        total[i] += shift >= 1 && shift <= 31 ? round_common(t, shift, &saturated)
-                                              : half_up_counted(t, shift, BK_LIMIT16, &saturated);
+    if (total != NULL && shift >= 1 && shift <= 31) {
+        rounding->saturated +=
+            round_sums(sums, 8 * pair_step - 16, count, total, shift, rounding->bits);
+        return;
     }
-    rounding->bits |= (uint64_t)high << 32 | low;
-    rounding->saturated += saturated;
+    for (uint32_t i = 0; i < count; i++) {
+        const int64_t t = sums[(i >> 1) * pair_step + (i & 1)];
+        rounding->bits[0] |= (uint32_t)(t ^ (t >> 63));
+        rounding->bits[1] |= (uint32_t)((t ^ (t >> 63)) >> 32);
+        if (total != NULL)
+            total[i] += half_up_counted(t, shift, BK_LIMIT16, &rounding->saturated);
+    }
+}
+
+void report_rounding(const struct rounding *rounding, uint32_t report)
+{
+    runtime_measure((uint64_t)rounding->bits[1] << 32 | rounding->bits[0], rounding->saturated);
+    runtime_report(report);
 }
 
 static void kernel_accumulate(const struct task_accumulate *task)
 {
     const uint32_t adds = !task->measure;
-    struct rounding rounding = {task->shift, 0, 0};
+    struct rounding rounding = {.shift = task->shift};
     struct spans spans;
     uint32_t length;
 
@@ -53,8 +49,7 @@ static void kernel_accumulate(const struct task_accumulate *task)
                 ARRAY(8, 1, 0) | ARRAY(4, adds, adds) << 8);
     while ((length = spans_next(&spans)) != 0)
         add_rounded(&rounding, spans.data[0], 2, length, adds ? spans.data[1] : NULL);
-    runtime_measure(rounding.bits, rounding.saturated);
-    runtime_report(task->report);
+    report_rounding(&rounding, task->report);
 }
 
 TASK_KERNEL(KIND_ACCUMULATE, kernel_accumulate, struct task_accumulate);

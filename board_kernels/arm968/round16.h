@@ -8,12 +8,15 @@
 struct rounding {
     int32_t shift;
     uint32_t saturated;
-    uint64_t bits; /* OR of t ^ (t >> 63) */
+    uint32_t bits[2]; /* OR of t ^ (t >> 63): lower, upper word */
 };
 
 /* total[i] += sat16(half_up(t[i], shift)), |t[i]| < 2^62, for i < count; only measures where total
  * is NULL. Sums lie in pairs, pair_step int64 from one pair to the next. */
 void add_rounded(struct rounding *rounding, const int64_t *sums, uint32_t pair_step, uint32_t count,
                  int32_t *total);
+
+/* Write a task's report. */
+void report_rounding(const struct rounding *rounding, uint32_t report);
 
 #endif
