@@ -5,6 +5,17 @@
 
 #include <stdint.h>
 
+struct channel_sums {
+    const int16_t *at;
+    uint32_t to_other; /* bytes from at */
+    const int16_t *end;
+    int32_t s1;               /* += at */
+    uint32_t s2_low, s2_high; /* 64 bits: += at * other */
+    int32_t lo, hi;           /* extremes of at, widened */
+};
+
+void channel_sums(struct channel_sums *channel);
+
 /* v = (a * at + r * other + b) >> shift, at most 4095 and at least floor, in place of at. */
 struct channel_forward {
     int16_t *at;

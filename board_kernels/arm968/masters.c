@@ -2,7 +2,6 @@
 #pragma GCC optimize("Os")
 #include "masters.h"
 
-#include "dsp.h"
 #include "round.h"
 #include "runtime.h"
 #include "stream.h"
@@ -49,16 +48,15 @@ TASK_KERNEL(KIND_BITS, kernel_bits, struct task_bits);
 static void kernel_sum_squares(const struct task_sum_squares *task)
 {
     struct spans spans;
-    struct wide sum = {0, 0};
-    uint32_t length, saturated;
+    int64_t sum = 0;
+    uint32_t length, saturated = 0;
 
     spans_start(&spans, task->count, task->t, 0, 0, ARRAY(4, 1, 0));
     while ((length = spans_next(&spans)) != 0) {
         const int32_t *t = spans.data[0];
         for (uint32_t i = 0; i < length; i++) {
-            const uint32_t u =
-                (uint32_t)half_up_counted32(t[i], task->shift, BK_LIMIT16, &saturated);
-            smlalbb(&sum, u, u);
+            const int32_t u = half_up_counted32(t[i], task->shift, BK_LIMIT16, &saturated);
+            sum += (int64_t)u * u;
         }
     }
     write_now(&sum, task->result, sizeof sum);

@@ -1,6 +1,6 @@
-/* Exact sums and extremes of every channel, two channels at a time. */
+/* Exact sums and extremes of every channel. */
 #pragma GCC optimize("Os")
-#include "dsp.h"
+#include "channel.h"
 #include "runtime.h"
 #include "stream.h"
 
@@ -15,35 +15,23 @@ static void clear(struct channel_statistics *s)
     }
 }
 
-/* Sums of a tile's elements fit 32 bits: 128 pixels of 16 bits. */
-static void add_pair(const struct tile *tile, int pair, struct channel_statistics *s)
+/* The sum of a tile's elements fits 32 bits: 128 of 16 bits. */
+static void add_channel(const struct tile *tile, int c, struct channel_statistics *s)
 {
-    const uint32_t *a = tile->in[0] + pair, *end = a + tile->pixels * PAIRS;
-    const uint32_t *b = tile->in[1] + pair;
-    const int c = 2 * pair;
-    struct wide low_product = {0, 0}, high_product = {0, 0};
-    int32_t low_sum = 0, high_sum = 0;
-    int32_t lo0 = s->lo[c], hi0 = s->hi[c], lo1 = s->lo[c + 1], hi1 = s->hi[c + 1];
+    const int16_t *a = (const int16_t *)(const void *)tile->in[0] + c;
+    struct channel_sums channel = {
+        .at = a,
+        .to_other = (uint32_t)(tile->in[1] - tile->in[0]) * 4,
+        .end = a + tile->pixels * LANES,
+        .lo = s->lo[c],
+        .hi = s->hi[c],
+    };
 
-    for (; a != end; a += PAIRS, b += PAIRS) {
-        const int32_t low = lower(*a), high = upper(*a);
-        smlalbb(&low_product, *a, *b);
-        smlaltt(&high_product, *a, *b);
-        low_sum += low;
-        high_sum += high;
-        lo0 = low < lo0 ? low : lo0;
-        hi0 = low > hi0 ? low : hi0;
-        lo1 = high < lo1 ? high : lo1;
-        hi1 = high > hi1 ? high : hi1;
-    }
-    s->s1[c] += low_sum;
-    s->s1[c + 1] += high_sum;
-    s->s2[c] += whole(low_product);
-    s->s2[c + 1] += whole(high_product);
-    s->lo[c] = lo0;
-    s->hi[c] = hi0;
-    s->lo[c + 1] = lo1;
-    s->hi[c + 1] = hi1;
+    channel_sums(&channel);
+    s->s1[c] += channel.s1;
+    s->s2[c] += (int64_t)((uint64_t)channel.s2_high << 32 | channel.s2_low);
+    s->lo[c] = channel.lo;
+    s->hi[c] = channel.hi;
 }
 
 static void kernel_statistics(const struct task_statistics *task)
@@ -56,8 +44,8 @@ static void kernel_statistics(const struct task_statistics *task)
     while ((tile = stream_next(&stream)) != NULL) {
         if (tile->is_first)
             clear(s);
-        for (int pair = 0; pair < PAIRS; pair++)
-            add_pair(tile, pair, s);
+        for (int c = 0; c < LANES; c++)
+            add_channel(tile, c, s);
         if (tile->is_last)
             write_now(s, task->results + tile->chunk * sizeof *s, sizeof *s);
     }

@@ -13,7 +13,6 @@ enum {
     TILE_BYTES = 8192,
     TILE_PIXELS = TILE_BYTES / (2 * LANES), /* 128 */
     STREAM_BYTES = 6 * TILE_BYTES, /* of the workspace: two buffers each of three tensors */
-    PAIRS = LANES / 2,             /* words of a pixel */
 };
 
 /* ---- planes ---- */
@@ -21,8 +20,8 @@ enum {
 /* A tile in DTCM, and where in its region it lies: chunk by chunk, and in a chunk image by image.
  */
 struct tile {
-    const uint32_t *in[2]; /* the first where the second is not there */
-    uint32_t *out; /* in place of the first */
+    const uint32_t *in[2];        /* the first where the second is not there */
+    uint32_t *out;                /* in place of the first */
     uint32_t chunk, image, pixel; /* of the first pixel */
     uint32_t pixels;
     uint32_t is_first, is_last; /* of its chunk's tiles */
