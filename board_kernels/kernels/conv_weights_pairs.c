@@ -16,7 +16,7 @@
 
 #include <string.h>
 
-enum { CHUNK_STEPS = 512, LINE_STEPS = 56, ROWS_BYTES = 1 << 19, GROUP = 2 };
+enum { CHUNK_STEPS = 1024, LINE_STEPS = 56, ROWS_BYTES = 1 << 20, GROUP = 2 };
 
 struct gradient {
     const struct bk_conv *conv;
