@@ -1,4 +1,6 @@
 /* A queue in memory in front of the controller's own, which holds two. */
+#pragma GCC optimize("Os")
+
 #include "chip.h"
 #include "dma.h"
 #include "runtime.h"

@@ -2,7 +2,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#pragma GCC optimize("no-tree-loop-distribute-patterns")
+#pragma GCC optimize("Os", "no-tree-loop-distribute-patterns")
 
 void *memset(void *to, int value, size_t bytes)
 {
@@ -11,8 +11,10 @@ void *memset(void *to, int value, size_t bytes)
 
     for (; bytes > 0 && ((uintptr_t)at & 3); bytes--)
         *at++ = (uint8_t)value;
-    for (; bytes >= 4; bytes -= 4, at += 4)
-        *(uint32_t *)at = word;
+    for (; bytes >= 16; bytes -= 16, at += 16) {
+        uint32_t *words = (uint32_t *)at;
+        words[0] = words[1] = words[2] = words[3] = word;
+    }
     for (; bytes > 0; bytes--)
         *at++ = (uint8_t)value;
     return to;

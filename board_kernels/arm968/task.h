@@ -16,7 +16,7 @@
 
 #include <stdint.h>
 
-enum { TASK_WORDS = 64 };
+enum { TASK_WORDS = 96 };
 
 /* user3. Values below 0x100 are the run-time error codes of processor faults. */
 enum task_error {
@@ -45,6 +45,7 @@ struct task_copy {
     uint32_t source, target, bytes;
 };
 
+#include "task_conv.h"
 #include "task_element.h"
 #include "task_weights.h"
 

@@ -16,6 +16,7 @@ static const struct {
     const char *symbol;
     substitute_fn *function;
 } registry[] = {
+    {"dot_run", substitute_dot_run},
     {"outer_tile", substitute_outer_tile},
     {NULL, NULL},
 };

@@ -4,6 +4,7 @@
 
 #include "core.h"
 
+substitute_fn substitute_dot_run;
 substitute_fn substitute_outer_tile;
 
 #endif

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from enum import IntEnum
 from typing import ClassVar, Final
 
-TASK_WORDS: Final = 64
+TASK_WORDS: Final = 96
 """Words of the longest task, and how many the core reads from where a task starts."""
 KIND_END: Final = 0
 
@@ -33,7 +33,7 @@ class Task(ctypes.LittleEndianStructure):
     """Name of the C struct."""
     header: int
 
-    def __init__(self, **fields: int | ctypes.Structure) -> None:
+    def __init__(self, **fields: int | tuple[int, ...] | ctypes.Structure) -> None:
         super().__init__(**fields)
         self.header = self.kind | ctypes.sizeof(self) // 4 << 16
 

@@ -6,15 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mantissas import KINDS, kinds, mantissas, same_bits, seeds
 
+from orchestrator.boards.kernels import Kernels
 from orchestrator.boards.kernels_native import NativeKernels
 from orchestrator.model.shapes import ConvShape
 
 LIMIT13, LIMIT16 = 4095, 32767
-
-
-@pytest.fixture(scope="session")
-def kernels(native: NativeKernels) -> NativeKernels:
-    return native
 
 
 @st.composite
@@ -37,7 +33,7 @@ shifts = st.integers(-20, 60)
     bias_bits=st.none() | st.sampled_from([20, 40, 44, 58]),
 )  # fmt: skip
 def test_forward(
-    kernels: NativeKernels, shape: ConvShape, kind: str, seed: int, shift: int,
+    kernels: Kernels, shape: ConvShape, kind: str, seed: int, shift: int,
     bias_bits: int | None,
 ) -> None:  # fmt: skip
     x, w = mantissas(kind, shape.x_shape, LIMIT13, seed), mantissas(kind, shape.w_shape, LIMIT13, 1)
@@ -53,7 +49,7 @@ def test_forward(
     with_addend=st.booleans(), with_mask=st.booleans(),
 )  # fmt: skip
 def test_input_gradient(
-    kernels: NativeKernels, shape: ConvShape, kind: str, seed: int, shift: int, acc_shift: int,
+    kernels: Kernels, shape: ConvShape, kind: str, seed: int, shift: int, acc_shift: int,
     addend_shift: int, with_addend: bool, with_mask: bool,
 ) -> None:  # fmt: skip
     e, w = mantissas(kind, shape.y_shape, LIMIT13, seed), mantissas(kind, shape.w_shape, LIMIT13, 1)
@@ -68,7 +64,7 @@ def test_input_gradient(
 @settings(max_examples=40)
 @given(shape=conv_shapes(), kind=kinds, seed=seeds, shift=st.none() | shifts)
 def test_weight_gradient(
-    kernels: NativeKernels, shape: ConvShape, kind: str, seed: int, shift: int | None
+    kernels: Kernels, shape: ConvShape, kind: str, seed: int, shift: int | None
 ) -> None:
     e, x = mantissas(kind, shape.y_shape, LIMIT13, seed), mantissas(kind, shape.x_shape, LIMIT13, 1)
     total = np.random.default_rng(seed).integers(-(2**20), 2**20, shape.w_shape, dtype=np.int32)
@@ -109,7 +105,7 @@ def test_split_over_threads(team: NativeKernels, shape: ConvShape, kind: str) ->
 
 @pytest.mark.parametrize("sign", [1, -1])
 @pytest.mark.parametrize("last", [254, 255, 256, 257])
-def test_weights_at_the_bound_of_32_bits(kernels: NativeKernels, last: int, sign: int) -> None:
+def test_weights_at_the_bound_of_32_bits(kernels: Kernels, last: int, sign: int) -> None:
     """Sums of 128 * 4095 + 255 in weights times 4095 are the largest that fit."""
     shape = ConvShape.of(2, 4, 8, 130, 130, 1, 1)
     x, w = mantissas("highest", shape.x_shape, LIMIT13), np.zeros(shape.w_shape, np.int16)
@@ -122,7 +118,7 @@ def test_weights_at_the_bound_of_32_bits(kernels: NativeKernels, last: int, sign
         )
 
 
-def test_dense_tensors_need_no_singleton_axes(kernels: NativeKernels) -> None:
+def test_dense_tensors_need_no_singleton_axes(kernels: Kernels) -> None:
     shape = ConvShape.dense(3, 20, 7)
     x, w = mantissas("random", (3, 20), LIMIT13), mantissas("random", (7, 20), LIMIT13, 1)
     y, y4 = _int16((3, 7)), _int16(shape.y_shape)

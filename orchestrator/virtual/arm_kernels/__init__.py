@@ -5,10 +5,11 @@ core, and copies the results back. For tests and for counting cycles; a board ke
 """
 
 from orchestrator.virtual.arm_kernels.apply import ApplyKernels
+from orchestrator.virtual.arm_kernels.convolution import ConvKernels
 from orchestrator.virtual.arm_kernels.masters import MasterKernels
 from orchestrator.virtual.arm_kernels.pool import PoolKernels
 from orchestrator.virtual.arm_kernels.weights import WeightKernels
 
 
-class ArmKernels(WeightKernels, ApplyKernels, PoolKernels, MasterKernels):
+class ArmKernels(ConvKernels, WeightKernels, ApplyKernels, PoolKernels, MasterKernels):
     """All kernels on one core (implements `Kernels`)."""
