@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from mantissas import KINDS, kinds, mantissas, seeds
 
 from orchestrator.boards.kernel_library import Channel, load_library
+from orchestrator.boards.kernels import Kernels
 from orchestrator.boards.kernels_native import NativeKernels
 from orchestrator.dfp import MASTER_EXPONENT
 from orchestrator.errors import ArgumentError
@@ -58,7 +59,7 @@ def running_source(kind: str, channels: int, seed: int, epsilon: Fraction) -> No
 Scenario = Callable[[Any], list[Any]]
 
 
-def same(kernels: NativeKernels, scenario: Scenario) -> None:
+def same(kernels: Kernels, scenario: Scenario) -> None:
     """Run a scenario on both sets of kernels; all it returns must be equal."""
     for ours, theirs in zip(scenario(kernels), scenario(ops), strict=True):
         np.testing.assert_equal(ours, theirs)
@@ -74,7 +75,7 @@ def same(kernels: NativeKernels, scenario: Scenario) -> None:
 @example((7, 3), "highest", "highest", 0, -60, 30, EPSILONS[0], False, "projection", True)
 @example((2, 3), "alternating", "lowest", 0, 30, -60, EPSILONS[1], True, "identity", True)
 def test_training(
-    native: NativeKernels, size: tuple[int, int], kind: str, parameters: str, seed: int,
+    kernels: Kernels, size: tuple[int, int], kind: str, parameters: str, seed: int,
     exponent: int, other: int, epsilon: Fraction, relu: bool, shortcut: str, normalised: bool,
 ) -> None:  # fmt: skip
     channels = size[1]
@@ -100,7 +101,7 @@ def test_training(
         carried = k.apply_backward(main, d, -17, seed, e, gradients)
         return [*applied, out, *carried, e, *totals, *(s.statistics for s in sources)]
 
-    same(native, scenario)
+    same(kernels, scenario)
 
 
 @given(
@@ -109,7 +110,7 @@ def test_training(
     frozen_bits=st.none() | st.integers(-200, 200),
 )  # fmt: skip
 def test_evaluation(
-    native: NativeKernels, size: tuple[int, int], kind: str, parameters: str, seed: int,
+    kernels: Kernels, size: tuple[int, int], kind: str, parameters: str, seed: int,
     exponent: int, epsilon: Fraction, relu: bool, projection: bool, frozen_bits: int | None,
 ) -> None:  # fmt: skip
     y, z = mantissas(kind, size, LIMIT16, seed), mantissas("random", size, LIMIT16, seed + 1)
@@ -122,7 +123,7 @@ def test_evaluation(
         out = np.zeros_like(y)
         return [*k.apply_forward(main, shortcut, relu, frozen_bits, out), out, values.statistics]
 
-    same(native, scenario)
+    same(kernels, scenario)
 
 
 @pytest.mark.parametrize("size", [(3001, 37), (50, 300)], ids=["many rows", "many channels"])
