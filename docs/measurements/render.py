@@ -21,6 +21,7 @@ HEADINGS = {
     "step": "Training step",
     "data": "Images to input tensors",
     "allreduce": "Exchange of a gradient",
+    "emulator": "Emulated core",
 }
 
 INTRODUCTION = """# Measurements

@@ -142,6 +142,33 @@ def allreduce(
     _report(context, measure, json_path)
 
 
+@bench_app.command()
+def emulator(
+    context: typer.Context,
+    layers: Annotated[
+        str, typer.Option("--layers", help="Kernel size, such as 3x3, or all.")
+    ] = "3x3",
+    batch: Annotated[int, typer.Option("--batch", help="Images.")] = 1,
+    rounds: Rounds = 3,
+    network: Annotated[str, typer.Option("--network", help="Whose convolutions.")] = "resnet50",
+    image_size: Annotated[
+        int, typer.Option("--image-size", help="Height and width of its input.")
+    ] = 224,
+    json_path: JsonPath = None,
+) -> None:
+    """Convolutions on an emulated core, beside itself with host functions as inner products."""
+
+    def measure() -> "tuple[dict[str, Any], Table]":
+        from orchestrator.bench.emulator import run, table
+
+        result = run(
+            layers=layers, batch=batch, rounds=rounds, network=network, image_size=image_size
+        )
+        return result, table(result)
+
+    _report(context, measure, json_path)
+
+
 def _report(
     context: typer.Context,
     measure: "Callable[[], tuple[dict[str, Any], Table]]",
