@@ -18,6 +18,7 @@ PAGE = HERE.with_suffix(".md")
 
 HEADINGS = {
     "kernels": "Convolutions",
+    "arm_kernels": "Convolutions on a SpiNNaker core",
     "step": "Training step",
     "data": "Images to input tensors",
     "allreduce": "Exchange of a gradient",

@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Callable
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -28,9 +29,23 @@ KernelSet = Annotated[
 ]
 
 
+class Target(StrEnum):
+    """Whose kernels."""
+
+    HOST = "host"
+    ARM968 = "arm968"
+
+
+_OF_THE_HOST = ("rounds", "threads", "kernel_set")
+
+
 @bench_app.command()
 def kernels(
     context: typer.Context,
+    target: Annotated[
+        Target,
+        typer.Option("--target", help="This machine's, or an emulated SpiNNaker core's."),
+    ] = Target.HOST,
     layers: Annotated[
         str, typer.Option("--layers", help="Kernel size, such as 3x3, or all.")
     ] = "all",
@@ -44,9 +59,11 @@ def kernels(
     ] = 224,
     json_path: JsonPath = None,
 ) -> None:
-    """Convolutions by layer and pass, beside PyTorch's in float32."""
+    """Convolutions by layer and pass: beside PyTorch's in float32, or a core's beside plain C."""
 
     def measure() -> "tuple[dict[str, Any], Table]":
+        if target is Target.ARM968:
+            return _arm_kernels(context, layers, batch, network, image_size)
         from orchestrator.bench.kernels import run, table
 
         result = run(
@@ -61,6 +78,21 @@ def kernels(
         return result, table(result)
 
     _report(context, measure, json_path)
+
+
+def _arm_kernels(
+    context: typer.Context, layers: str, batch: int, network: str, image_size: int
+) -> "tuple[dict[str, Any], Table]":
+    from orchestrator.bench.arm_kernels import run, table
+    from orchestrator.errors import ArgumentError
+
+    for name in _OF_THE_HOST:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            option = "set" if name == "kernel_set" else name
+            raise ArgumentError(f"--{option} is for --target host: an emulated core counts cycles")
+    result = run(layers=layers, batch=batch, network=network, image_size=image_size)
+    return result, table(result)
 
 
 @bench_app.command()
