@@ -88,7 +88,7 @@ def bounds() -> Iterable[str]:
         if cycles:
             schedule = ring_schedule("", cycles, both_ways=True)
             rings = simulate(schedule, graph, one).busiest_share / bound
-        packing = pack_trees(graph, bound, 1 if cycles else 2 if graph.n_boards > 800 else 3)
+        packing = pack_trees(graph, bound, 1 if cycles else 2 if graph.n_boards > 500 else 4)
         trees = packing.busiest_share / bound
         shared = f"{len(packing.trees)}" + (f"/{packing.sharing}" if packing.sharing > 1 else "")
         cells = [_load(load, min(rings, trees, *loads)) for load in (rings, trees, *loads)]

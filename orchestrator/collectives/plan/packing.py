@@ -21,7 +21,7 @@ from orchestrator.errors import ArgumentError
 from orchestrator.machine.boards import CHANNELS, BoardGraph
 from orchestrator.machine.geometry import Ints
 
-MOST_COPIES = 3
+MOST_COPIES = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,26 +56,35 @@ class Packing:
 def pack_trees(graph: BoardGraph, enough: float = 0.0, most_copies: int = MOST_COPIES) -> Packing:
     """Return the spanning trees with the least load on cables.
 
+    Where a board hangs on cables with so many dead links that no fraction of a tree fits them, it
+    is the one tree of `shallow_tree`.
+
     Parameters
     ----------
-    graph : connected, at least two boards.
+    graph : at least two boards.
     enough : a load that cannot be improved on, as `link_bound`; the search ends there.
     most_copies : denominators of the fractions that are tried.
+
+    Raises
+    ------
+    ArgumentError
+        Dead cables cut the machine in two.
     """
+    if not graph.is_connected:
+        raise ArgumentError("dead cables cut the machine in two: no tree spans its boards")
     best: tuple[Tree, ...] = ()
     sharing = 1
     for copies in range(1, most_copies + 1):
         forests = _Forests(graph, copies)
-        # More trees than this leave the load as it is.
+        # More trees than this leave the load as it is; more than `most` there cannot be.
         useful = len(best) * copies // sharing
-        while forests.grow():
+        most = copies / enough * (1 + 1e-9) if enough else np.inf
+        while forests.k + 1 <= most and forests.grow():
             if forests.k > useful:
                 best, sharing = forests.trees(), copies
         if best and sharing / len(best) <= enough * (1 + 1e-9):
             break
-    if not best:
-        raise ArgumentError("dead cables cut the machine in two: no tree spans its boards")
-    return Packing(best, sharing)
+    return Packing(best, sharing) if best else shallow_tree(graph)
 
 
 def shallow_tree(graph: BoardGraph) -> Packing:
@@ -107,6 +116,7 @@ class _Forests:
             self._at[board].append(cable)
             self._at[there].append(cable)
         self._forest = [-1] * len(self._ends)  # that a cable is in
+        self._mine: list[list[list[int]]] = []  # for each forest: each board's cables in it
         # For each forest and board: the root of its tree, the cable and the cables towards it.
         self._root: list[list[int]] = []
         self._up: list[list[int]] = []
@@ -120,39 +130,64 @@ class _Forests:
         size = self._n - 1
         if len(self._ends) < self.k * size or min(map(len, self._at)) < self.k:
             return False
+        self._mine.append([[] for _ in range(self._n)])
         self._root.append([])
         self._up.append([])
         self._depth.append([])
-        self._search(self.k - 1, self._middle, take_free=True)
+        self._grow_from_free(self.k - 1)
+        self._search(self.k - 1, self._middle)
         missing = self.k * size - sum(forest >= 0 for forest in self._forest)
+        spare = len(self._ends) - self.k * size
         for cable, forest in enumerate(self._forest):
-            if missing and forest < 0:  # one that does not enter now cannot enter later either
-                missing -= self._enter(cable)
+            if not missing or spare < 0:
+                break
+            if forest < 0:  # one that does not enter now cannot enter later either
+                enters = self._enter(cable)
+                missing -= enters
+                spare -= not enters
         return not missing
 
     def _other_end(self, cable: int, board: int) -> int:
         one, two, _ = self._ends[cable]
         return two if one == board else one
 
-    def _search(self, forest: int, first: int, *, take_free: bool = False) -> None:
-        """Walk a forest from a board, breadth first, and then from the boards not reached.
+    def _grow_from_free(self, forest: int) -> None:
+        """Fill a forest with cables of no forest, breadth first from the middle."""
+        reached = [False] * self._n
+        for start in (self._middle, *range(self._n)):
+            if reached[start]:
+                continue
+            reached[start] = True
+            queue = [start]
+            for board in queue:
+                for cable in self._at[board]:
+                    there = self._other_end(cable, board)
+                    if self._forest[cable] < 0 and not reached[there]:
+                        self._put(cable, forest)
+                        reached[there] = True
+                        queue.append(there)
 
-        Parameters
-        ----------
-        take_free : whether cables of no forest are taken on the way.
-        """
+    def _put(self, cable: int, forest: int) -> None:
+        """Put a cable into a forest, out of the one it was in."""
+        for board in self._ends[cable][:2]:
+            if self._forest[cable] >= 0:
+                self._mine[self._forest[cable]][board].remove(cable)
+            self._mine[forest][board].append(cable)
+        self._forest[cable] = forest
+
+    def _search(self, forest: int, first: int) -> None:
+        """Walk a forest from a board, breadth first, and then from the boards not reached."""
         root, up, depth = [-1] * self._n, [-1] * self._n, [0] * self._n
+        mine = self._mine[forest]
         for start in (first, *range(self._n)):
             if root[start] >= 0:
                 continue
             root[start] = start
             queue = [start]
             for board in queue:
-                for cable in self._at[board]:
+                for cable in mine[board]:
                     there = self._other_end(cable, board)
-                    mine = self._forest[cable] == forest
-                    if root[there] < 0 and (mine or (take_free and self._forest[cable] < 0)):
-                        self._forest[cable] = forest
+                    if root[there] < 0:
                         root[there], up[there] = start, cable
                         depth[there] = depth[board] + 1
                         queue.append(there)
@@ -194,9 +229,10 @@ class _Forests:
         """Put a cable into a forest, and each cable that waited for its place after it."""
         changed = {forest}
         while cable >= 0:
-            self._forest[cable], forest = forest, self._forest[cable]
-            changed.add(forest)
-            cable = because[cable]
+            before = self._forest[cable]
+            self._put(cable, forest)
+            changed.add(before)
+            cable, forest = because[cable], before
         for forest in changed - {-1}:
             self._search(forest, self._root[forest][0])
 

@@ -41,8 +41,9 @@ from orchestrator.machine.machine import Machine
 SEGMENTS = tuple(1 << i for i in range(13))
 """Numbers of segments that trees are tried with."""
 
-LARGEST_PACKING = 2400
-"""Boards times copies of each cable, above which trees as fractions are not looked for."""
+LARGEST_PACKING = 1000
+"""Boards times copies of each cable, up to which trees as finer fractions than 1/2 are tried: the
+search takes about a second there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,7 @@ def link_algorithms(machine: Machine, wire: Wire) -> tuple[Algorithm, ...]:
     algorithms = [Algorithm(s.name, simulate(s, graph, width), _itself(s)) for s in plain]
     algorithms += _pipelines("tree", shallow_tree(graph), graph, width)
     # Beside Hamilton cycles, trees are for the buffers that need fewer rounds.
-    copies = 1 if cycles else max(1, min(MOST_COPIES, LARGEST_PACKING // graph.n_boards))
+    copies = 1 if cycles else min(MOST_COPIES, max(2, LARGEST_PACKING // graph.n_boards))
     algorithms += _pipelines("trees", pack_trees(graph, link_bound(graph), copies), graph, width)
     return tuple(algorithms)
 

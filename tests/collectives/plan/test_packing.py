@@ -6,10 +6,13 @@ from hypothesis import assume, given, settings
 from strategies import machines
 
 from orchestrator.collectives.plan.packing import Packing, pack_trees, shallow_tree
+from orchestrator.collectives.plan.planner import link_algorithms
 from orchestrator.collectives.plan.traffic import link_bound
+from orchestrator.collectives.plan.wire import Wire
 from orchestrator.errors import ArgumentError
 from orchestrator.machine import BoardGraph, Faults, Link, board_graph, torus, triads
 from orchestrator.machine.boards import CHANNELS
+from orchestrator.machine.geometry import CABLE_LINKS
 
 
 def check(packing: Packing, graph: BoardGraph) -> None:
@@ -112,3 +115,15 @@ def test_a_machine_cut_in_two_has_none():
     faults = Faults(cables=frozenset((0, 0, 0, link) for link in Link))
     with pytest.raises(ArgumentError, match="cut the machine in two"):
         pack_trees(board_graph(torus(2, 2, faults)))
+
+
+def test_a_board_on_a_single_link_is_still_reached():
+    """Of the cables of board (0, 0, 0) one link is left."""
+    dead = [(x, y, link) for d in (Link.NORTH, Link.NORTH_EAST) for x, y, link in CABLE_LINKS[d]]
+    machine = triads(1, 1, (False, False), Faults(links=frozenset(dead[1:])))
+    graph = board_graph(machine)
+    assert graph.channels[0].sum() == 1
+    (tree,) = pack_trees(graph, link_bound(graph)).trees
+    assert (tree.parent >= 0).sum() == 2
+    traffic = [each.traffic for each in link_algorithms(machine, Wire()) if "tree" in each.name]
+    assert all(each.busiest_share >= 8 * 2 for each in traffic)
