@@ -15,7 +15,7 @@ from orchestrator.machine.geometry import (
     ethernet_chips,
 )
 from orchestrator.machine.links import Link
-from orchestrator.machine.machine import NO_FAULTS, Faults, Machine, links_between
+from orchestrator.machine.machine import NO_FAULTS, Board, Faults, Machine, links_between
 
 CORES = 18
 """Cores of a chip."""
@@ -57,7 +57,7 @@ def triads(
     Raises
     ------
     ArgumentError
-        No triad, too many, or a fault outside the machine.
+        No triad, too many, a fault outside the machine, or no board that works.
     """
     chips = (
         TRIAD * width + (0 if wraps[0] else OVERHANG),
@@ -68,22 +68,19 @@ def triads(
             f"{width} x {height} triads: a machine has at least one triad, and at most {LARGEST} "
             "chips along a side"
         )
-    boards = np.array([(x, y, z) for x in range(width) for y in range(height) for z in range(3)])
-    _check_boards(boards, faults)
-    dead = {tuple(board) for board in faults.boards}
-    alive = [tuple(board) not in dead for board in boards.tolist()]
-    return _place(boards[alive], chips, wraps, faults)
+    boards = [(x, y, z) for x in range(width) for y in range(height) for z in range(3)]
+    return _place(boards, chips, wraps, faults)
 
 
 def single_board(faults: Faults = NO_FAULTS) -> Machine:
     """Return one 48-chip board with its Ethernet chip at (0, 0)."""
-    return _place(np.zeros((1, 3), np.int64), (8, 8), (False, False), faults)
+    return _place([(0, 0, 0)], (8, 8), (False, False), faults)
 
 
 def spinn3(faults: Faults = NO_FAULTS) -> Machine:
     """Return a SpiNN-3 board: 2 x 2 chips.
 
-    Links close northward and southward only; of the six links that would close eastward and
+    Links close northward and southward only; of the eight chip links that would close eastward and
     westward two go to sockets and the others nowhere (SpiNNMachine 7.4, ``version_3.py`` and the
     machine it builds).
     """
@@ -94,28 +91,22 @@ def spinn3(faults: Faults = NO_FAULTS) -> Machine:
 
 
 def _place(
-    boards: Ints, chips: tuple[int, int], wraps: tuple[bool, bool], faults: Faults
+    boards: list[Board], chips: tuple[int, int], wraps: tuple[bool, bool], faults: Faults
 ) -> Machine:
-    """Return the machine of these 48-chip boards in a box of chips."""
+    """Return the machine of those of these 48-chip boards that work, in a box of chips."""
+    for board in (*faults.boards, *(cable[:3] for cable in faults.cables)):
+        if board not in boards:
+            raise ArgumentError(f"dead parts: there is no board {board}")
+    alive = np.array([board for board in boards if board not in faults.boards], np.int64)
+    if not alive.size:
+        raise ArgumentError(f"dead parts: none of {len(boards)} boards works")
     board_at = np.full(chips, -1, np.int16)
     cores = np.zeros(chips, np.uint8)
-    x, y = np.moveaxis(np.mod(_chips_of(boards), chips), -1, 0)
-    board_at[x, y] = np.arange(len(boards))[:, None]
+    places = ethernet_chips(alive)[:, None, :] + np.array(BOARD_CHIPS)  # [n_boards, 48, 2]
+    x, y = np.moveaxis(np.mod(places, chips), -1, 0)
+    board_at[x, y] = np.arange(len(alive))[:, None]
     cores[x, y] = [CORES - (chip in CHIPS_OF_17_CORES) for chip in BOARD_CHIPS]
-    return _with_faults(boards, wraps, board_at, cores, faults)
-
-
-def _chips_of(boards: Ints) -> Ints:
-    """Return the chips of each board, unwrapped, int64 [n, 48, 2]."""
-    chips: Ints = ethernet_chips(boards)[:, None, :] + np.array(BOARD_CHIPS)
-    return chips
-
-
-def _check_boards(boards: Ints, faults: Faults) -> None:
-    known = {tuple(board) for board in boards.tolist()}
-    for board in (*faults.boards, *(cable[:3] for cable in faults.cables)):
-        if tuple(board) not in known:
-            raise ArgumentError(f"dead parts: there is no board {board}")
+    return _with_faults(alive, wraps, board_at, cores, faults)
 
 
 def _with_faults(

@@ -18,11 +18,14 @@ def take(machine: Machine, boards: Iterable[Board]) -> Machine:
     Raises
     ------
     ArgumentError
-        No board, or one that the machine does not have.
+        No board, one that the machine does not have, or one twice.
     """
     kept = [machine.board_number(board) for board in boards]
-    if not kept:
-        raise ArgumentError("a sub-machine has at least one board")
+    if not kept or len(set(kept)) < len(kept):
+        raise ArgumentError(
+            f"a sub-machine has at least one board and each once, not {len(kept)} with "
+            f"{len(kept) - len(set(kept))} repeated"
+        )
     numbers = np.full(machine.n_boards + 1, -1, np.int16)
     numbers[kept] = np.arange(len(kept))
     board_at = numbers[machine.board_at]

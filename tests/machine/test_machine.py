@@ -188,6 +188,9 @@ def test_one_chip():
         (lambda: run_of_boards(torus(1, 1), 2, 2), "do not exist"),
         (lambda: take(torus(1, 1), []), "at least one board"),
         (lambda: take(torus(1, 1), [(0, 1, 0)]), "no working board"),
+        (lambda: take(torus(1, 1), [(0, 0, 0), (0, 0, 0)]), "1 repeated"),
+        (lambda: single_board(Faults(boards=frozenset({(0, 0, 0)}))), "none of 1 boards works"),
+        (lambda: single_board(Faults(boards=frozenset({(0, 0, 1)}))), "no board"),
         (lambda: single_chip(single_board(), 7, 0), "no working chip"),
     ],
 )
