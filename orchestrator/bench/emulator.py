@@ -70,10 +70,10 @@ class Side:
 
 def run(
     *,
-    network: str = "resnet50",
-    image_size: int = 224,
-    layers: str = "3x3",
-    batch: int = 1,
+    network: str = "resnet20",
+    image_size: int = 32,
+    layers: str = ALL,
+    batch: int = 16,
     rounds: int = 3,
 ) -> dict[str, Any]:
     """Run every convolution of a network in every pass on one core; both sides take turns.

@@ -179,13 +179,13 @@ def emulator(
     context: typer.Context,
     layers: Annotated[
         str, typer.Option("--layers", help="Kernel size, such as 3x3, or all.")
-    ] = "3x3",
-    batch: Annotated[int, typer.Option("--batch", help="Images.")] = 1,
+    ] = "all",
+    batch: Annotated[int, typer.Option("--batch", help="Images.")] = 16,
     rounds: Rounds = 3,
-    network: Annotated[str, typer.Option("--network", help="Whose convolutions.")] = "resnet50",
+    network: Annotated[str, typer.Option("--network", help="Whose convolutions.")] = "resnet20",
     image_size: Annotated[
         int, typer.Option("--image-size", help="Height and width of its input.")
-    ] = 224,
+    ] = 32,
     json_path: JsonPath = None,
 ) -> None:
     """Convolutions on an emulated core, beside itself with host functions as inner products."""
