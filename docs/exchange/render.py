@@ -13,7 +13,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
-from orchestrator.collectives.plan import HostPath, Planner, Wire, host_rates, link_rates
+from orchestrator.collectives.plan import Planner, Wire, host_path, host_rates, link_rates
 from orchestrator.collectives.plan.bands import band_grid, band_schedule
 from orchestrator.collectives.plan.halving import halving_doubling
 from orchestrator.collectives.plan.hamilton import hamilton_cycles
@@ -110,13 +110,8 @@ def algorithms(name: str) -> tuple[Algorithm, ...]:
 
 def planner(name: str, level: Level = Level.TYPICAL, *, hosts: bool = False) -> Planner:
     """Return the planner of a machine, with one host for 24 boards where hosts take part."""
-    n_boards = machine(name).n_boards
-    host = HostPath(
-        n_boards=n_boards,
-        n_hosts=max(1, n_boards // 24),
-        wire=Wire(),
-        rates=host_rates(level),
-    )
+    n_hosts = max(1, machine(name).n_boards // 24)
+    host = host_path(machine(name), n_hosts, Wire(), host_rates(level))
     return Planner(algorithms(name), link_rates(level), host if hosts else None)
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from orchestrator.collectives.plan.wire import Wire
 from orchestrator.errors import ArgumentError
 from orchestrator.machine.constants import Level, constant
+from orchestrator.machine.machine import Machine
 
 SUM_BYTES = 4
 """Hosts exchange int32."""
@@ -42,9 +43,9 @@ def host_rates(level: Level = Level.TYPICAL) -> HostRates:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class HostPath:
-    """The hosts of a machine, which can sum what their boards hold.
+    """The hosts of a machine, which can sum what its boards hold; made by `host_path`.
 
     Attributes
     ----------
@@ -58,12 +59,6 @@ class HostPath:
     n_hosts: int
     wire: Wire
     rates: HostRates
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.n_hosts <= self.n_boards:
-            raise ArgumentError(
-                f"{self.n_hosts} hosts for {self.n_boards} boards: each host has at least one"
-            )
 
     def seconds(self, n_elements: int) -> float:
         """Return the time to sum n_elements over all boards: read, sum between hosts, write.
@@ -85,3 +80,24 @@ class HostPath:
             + 2 * (hosts - 1).bit_length() * rates.latency
             + max(down / rates.write, share * down / rates.boards)
         )
+
+
+def host_path(machine: Machine, n_hosts: int, wire: Wire, rates: HostRates) -> HostPath:
+    """Return the way over the hosts of a machine.
+
+    Raises
+    ------
+    ArgumentError
+        A host without a board, or a board whose Ethernet chip is dead.
+    """
+    if not 1 <= n_hosts <= machine.n_boards:
+        raise ArgumentError(
+            f"{n_hosts} hosts for {machine.n_boards} boards: each host has at least one"
+        )
+    if not machine.has_host_link.all():
+        board = tuple(machine.boards[~machine.has_host_link][0].tolist())
+        raise ArgumentError(
+            f"the Ethernet chip of board {board} is dead: what it holds cannot be summed over "
+            "hosts; sum over cables alone"
+        )
+    return HostPath(machine.n_boards, n_hosts, wire, rates)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from strategies import machines
 
 from orchestrator.collectives.plan.execute import execute
-from orchestrator.collectives.plan.host import HostPath, host_rates
+from orchestrator.collectives.plan.host import HostPath, host_path, host_rates
 from orchestrator.collectives.plan.overlap import bucket_tensors
 from orchestrator.collectives.plan.planner import Planner, link_algorithms
 from orchestrator.collectives.plan.traffic import link_rates
@@ -31,7 +31,7 @@ SIZES = [int(1000 * 10 ** (i / 8)) // 4 for i in range(41)]
 
 
 def path_of(machine, hosts: int, level: Level = Level.TYPICAL) -> HostPath:
-    return HostPath(n_boards=machine.n_boards, n_hosts=hosts, wire=Wire(), rates=host_rates(level))
+    return host_path(machine, hosts, Wire(), host_rates(level))
 
 
 def planner(machine, level: Level = Level.TYPICAL, hosts: int = 0) -> Planner:
@@ -119,13 +119,18 @@ def test_hosts_without_boards_are_refused(hosts):
         path_of(torus(2, 2), hosts)
 
 
+def test_a_board_without_host_link_is_named():
+    machine = torus(1, 1, Faults(chips=frozenset({(8, 4)})))
+    with pytest.raises(ArgumentError, match=r"Ethernet chip of board \(0, 0, 1\) is dead"):
+        path_of(machine, 1)
+
+
 def test_host_time_by_hand():
-    rates = host_rates()
-    host = HostPath(n_boards=48, n_hosts=2, wire=Wire(), rates=rates)
+    host, rates = path_of(torus(4, 4), 2), host_rates()
     expected = 2 * rates.round_trip + 2 * rates.latency
     expected += 2e6 / rates.read + 3e6 / rates.write + 4e6 / rates.network
     assert host.seconds(10**6) == pytest.approx(expected)
-    crowded = HostPath(n_boards=1200, n_hosts=1, wire=Wire(), rates=rates)
+    crowded = path_of(torus(20, 20), 1)
     expected = 2 * rates.round_trip + 1200 * (2e6 + 4e6) / rates.boards
     assert crowded.seconds(10**6) == pytest.approx(expected)
 
