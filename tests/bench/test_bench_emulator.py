@@ -10,7 +10,7 @@ from orchestrator.bench import emulator
 from orchestrator.bench.emulator import run, table
 from orchestrator.errors import ArgumentError, MissingToolError, RunError
 
-SMALL = {"network": "resnet8", "image_size": 8, "layers": "3x3", "rounds": 1}
+SMALL = {"network": "resnet8", "image_size": 8, "layers": "3x3", "batch": 1, "rounds": 1}
 
 
 @pytest.fixture(scope="module")
