@@ -4,7 +4,7 @@
 
 #define OUTER_LONG 28        /* positions of the body for neighbouring x */
 #define OUTER_HALF 14        /* of its second half */
-#define OUTER_ANY 7          /* of the body for any step */
+#define OUTER_ANY 14         /* of the body for any step */
 #define OUTER_POSITION 44    /* bytes of code of a position */
 #define OUTER_MIDDLE 4       /* bytes of code more in the middle of the long body */
 #define OUTER_CHUNK_BYTES 64 /* of a position of e */
