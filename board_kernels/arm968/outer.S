@@ -12,8 +12,8 @@
 @ added to 64-bit sums after each tile.
 @
 @ e must end at a multiple of 8192 bytes: bits 6 .. 12 of its pointer are zero only there, which
-@ ends the loop over rows without a counter. Loads reach one position (and one row of x) beyond a tile;
-@ what they read is never used.
+@ ends the loop over rows without a counter. Loads reach one position (and one row of x) beyond a
+@ tile; what they read is never used.
 
 #include "outer.h"
 

@@ -40,8 +40,8 @@
 @ stack round_sums 36
 @ uint32_t round_sums(const int64_t *sums, uint32_t pair_gap, uint32_t count, int32_t *total,
 @                     int32_t shift, uint32_t bits[2])
-@ Sums lie in pairs with pair_gap bytes between them; shift 1 .. 31, count at least 1. bits: lower and
-@ upper word of the OR of t ^ (t >> 63). Returns how many were clamped.
+@ Sums lie in pairs with pair_gap bytes between them; shift 1 .. 31, count at least 1. bits: lower
+@ and upper word of the OR of t ^ (t >> 63). Returns how many were clamped.
         .global round_sums
         .type   round_sums, %function
 round_sums:
