@@ -11,8 +11,7 @@
 
         .equ    ARGUMENTS, 0x400000
         .equ    SEGMENT, 0
-        .equ    PIXEL0, 4
-        .equ    PIXEL1, 8
+        .equ    OUTPUT1, 4
         .equ    STACK, 12
         .equ    WEIGHTS, 60
         .equ    BEFORE_SEGMENTS, 16
@@ -77,30 +76,20 @@
         .endif
         .endm
 
-@ hi += lo >> 8, lo &= 255. r14 = address of hi, behind it afterwards; uses r8, r11, r12.
-        .macro  FLUSH
-        ldmia   r14, {r8, r11, r12}
-        add     r8, r8, r0, asr #8
-        and     r0, r0, #255
-        add     r11, r11, r1, asr #8
-        and     r1, r1, #255
-        add     r12, r12, r2, asr #8
-        and     r2, r2, #255
-        stmia   r14!, {r8, r11, r12}
-        ldmia   r14, {r8, r11, r12}
-        add     r8, r8, r3, asr #8
-        and     r3, r3, #255
-        add     r11, r11, r4, asr #8
-        and     r4, r4, #255
-        add     r12, r12, r5, asr #8
-        and     r5, r5, #255
-        stmia   r14!, {r8, r11, r12}
+@ hi += lo >> 8, lo &= 255. r14 = address of hi, behind it afterwards; uses r11, r12.
+        .macro  FLUSH_TWO one, two
         ldmia   r14, {r11, r12}
-        add     r11, r11, r6, asr #8
-        and     r6, r6, #255
-        add     r12, r12, r7, asr #8
-        and     r7, r7, #255
+        add     r11, r11, \one, asr #8
+        and     \one, \one, #255
+        add     r12, r12, \two, asr #8
+        and     \two, \two, #255
         stmia   r14!, {r11, r12}
+        .endm
+        .macro  FLUSH
+        FLUSH_TWO r0, r1
+        FLUSH_TWO r2, r3
+        FLUSH_TWO r4, r5
+        FLUSH_TWO r6, r7
         .endm
 
         .macro  ZERO
@@ -198,8 +187,6 @@ next_pair:                              @ r12 = pair, r14 = arguments
         adds    r8, r8, r10
         bmi     run_end
         add     sp, r11, r10
-        str     r8, [r14, #PIXEL0]
-        str     sp, [r14, #PIXEL1]
         ldr     r10, [r14, #BEFORE_SEGMENTS]
         ldr     pc, [r14, #START]
 
@@ -215,16 +202,16 @@ dot_start_load:
         ldmia   r12, {r0-r7}
         b       dot_next_segment
 
-@ The addend's eight values by ADDEND_MULTIPLIER; r12 = pair. r8 and sp are fetched again.
+@ The addend's eight values by ADDEND_MULTIPLIER; r12 = pair.
         .macro  ADDENDS
         ldr     r11, [r14, #ADDEND]
-        ldr     r8, [r12, #8]
-        ldr     r9, [r12, #12]
+        ldr     r0, [r12, #8]
+        ldr     r4, [r12, #12]
         ldr     r12, [r14, #ADDEND_MULTIPLIER]
-        add     r8, r8, r11
-        add     r9, r9, r11
-        ldmia   r8, {r1, r3}
-        ldmia   r9, {r5, r7}
+        add     r0, r0, r11
+        add     r4, r4, r11
+        ldmia   r0, {r1, r3}
+        ldmia   r4, {r5, r7}
         smulbb  r0, r1, r12
         smultb  r1, r1, r12
         smulbb  r2, r3, r12
@@ -233,8 +220,6 @@ dot_start_load:
         smultb  r5, r5, r12
         smulbb  r6, r7, r12
         smultb  r7, r7, r12
-        ldr     r8, [r14, #PIXEL0]
-        ldr     r9, [r14, #WEIGHTS]
         .endm
 dot_start_addend:
         ADDENDS
@@ -258,14 +243,13 @@ dot_flush:                              @ r10 = table, r14 = arguments
         ldr     r14, [r14, #WIDE]
         FLUSH
         mov     r14, #ARGUMENTS
-        ldr     r8, [r14, #PIXEL0]
         b       dot_next_segment
 
 dot_start_zero:
         ZERO
 
         .global dot_next_segment
-dot_next_segment:                       @ r8, sp = the pixels, r10 = the word before the segment's
+dot_next_segment:                       @ r8, sp = inputs so far, r10 = the word before the segment's
         ldmib   r10!, {r11, r12}
         str     r10, [r14, #SEGMENT]
         ldr     r14, [r10, #4]
@@ -287,8 +271,6 @@ dot_body_end:
         mov     r14, #ARGUMENTS
         ldr     r10, [r14, #SEGMENT]
         add     r9, r9, #16 * WORDS
-        ldr     r8, [r14, #PIXEL0]
-        ldr     sp, [r14, #PIXEL1]
         ldr     pc, [r10, #8]!          @ r10 = the word before the next segment
 
         .global dot_finish_keep
@@ -411,7 +393,7 @@ round:                                  @ r8, sp = outputs, r9 = bits, r12 = pai
 @ stack, below what dot_run pushed.
 saturate:
         ldr     r11, [r14, #STACK]
-        str     sp, [r14, #PIXEL1]
+        str     sp, [r14, #OUTPUT1]
         sub     r11, r11, #32
         stmia   r11, {r0-r7}
         ldr     r9, [r14, #SHIFT_LESS_1]
@@ -432,7 +414,7 @@ saturate:
         strh    r0, [r8], #2
         add     r1, r1, #1
         cmp     r1, #4
-        ldreq   r8, [r14, #PIXEL1]
+        ldreq   r8, [r14, #OUTPUT1]
         streq   r2, [r14, #SATURATED]
         cmp     r1, #8
         bne     1b

@@ -13,7 +13,7 @@ enum { DOT_GROUP = 16, DOT_GROUPS = 4, DOT_FLUSH_TERMS = 128 };
 
 /* A row of the segment table. */
 struct dot_segment {
-    uint32_t input; /* from the pixel's address to the segment's, less skip */
+    uint32_t input; /* from where the last segment's steps led (first: the pixel), less skip */
     uint32_t skip;  /* bytes of the body's 256 that are left out: 4 per word */
     uint32_t entry; /* into the body, behind what is left out */
     uint32_t then;  /* what comes next: dot_segment, dot_flush, or one of dot_finish_* */
@@ -62,7 +62,7 @@ enum dot_finish {
 /* The arguments, at the start of the workspace: the assembly reaches them with one MOV. Addresses
  * have 32 bits for the emulator's sake, which reads them too. */
 struct dot {
-    uint32_t segment, pixel0, pixel1, stack; /* of the running product */
+    uint32_t segment, output1, spare, stack; /* of the running product */
     struct dot_slice slice;
     uint32_t weights;
     uint32_t pair; /* address of the run's list; its end after the run */

@@ -14,14 +14,14 @@
  * a pair. */
 enum {
     CALL_CYCLES = 35,
-    PAIR_CYCLES = 15,
-    SEGMENT_CYCLES = 21,
+    PAIR_CYCLES = 13,
+    SEGMENT_CYCLES = 19,
     WORD_CYCLES = 22,
     GROUP_CYCLES = 4,
-    FLUSH_CYCLES = 39,
+    FLUSH_CYCLES = 38,
     SATURATE_CYCLES = 163,
 };
-static const uint8_t start_cycles[] = {8, 21, 14, 23, 41};
+static const uint8_t start_cycles[] = {8, 21, 14, 21, 39};
 static const uint8_t finish_cycles[] = {58, 82, 119, 153, 53};
 
 enum { ARGUMENTS = 0x400000, SUMS = 8, CHANNELS = 4 };
@@ -77,17 +77,16 @@ static int add_pixel(struct core *core, const struct run *run, uint32_t pixel, c
     for (uint32_t i = 0; i < run->count; i++) {
         const struct dot_segment *segment = run->segments + i;
         const uint32_t skipped = segment->skip / 4;
-        uint32_t address = pixel + segment->input + segment->skip;
+        pixel += segment->input;
         for (uint32_t word = skipped; word < DOT_GROUP * DOT_GROUPS;) {
             const uint32_t end = (word / DOT_GROUP + 1) * DOT_GROUP;
-            const int16_t *x = memory(core, address, (end - word) * 4);
+            const int16_t *x = memory(core, pixel + 4 * word, (end - word) * 4);
             if (!x)
                 return -1;
             add_products(x, w, end - word, sums);
             w += (end - word) * 8;
-            address += (end - word) * 4;
             if (end < DOT_GROUP * DOT_GROUPS)
-                address += bump[end / DOT_GROUP - 1];
+                pixel += bump[end / DOT_GROUP - 1];
             word = end;
         }
     }

@@ -29,7 +29,7 @@ MOST_TERMS: Final = 32768
 _DMA_BYTES_PER_CYCLE: Final = 0.25
 """A core's share of the chip's memory, 50 MB/s at 200 MHz."""
 _MOST_TILE_PIXELS: Final = 512
-_WORD, _SEGMENT, _FLUSH, _PAIR, _SLICE, _RUN, _TRANSFER = 22, 24, 39, 150, 82, 300, 150
+_WORD, _SEGMENT, _FLUSH, _PAIR, _SLICE, _RUN, _TRANSFER = 22, 22, 38, 150, 80, 300, 150
 """Cycles: per word of a segment, segment, flush, pair, further slice of a pair, call, transfer."""
 
 

@@ -394,7 +394,8 @@ class _Tables:
     def _segments(self, index: int, chunks: int, finish: str) -> bytes:
         """Return the segment table of so many chunks, flushed before sums can leave 32 bits."""
         table: list[DotSegment] = []
-        terms = 0
+        terms = place = 0
+        bumps = self._bumps(index)
         for offset, words in self._runs(index, chunks):
             if terms + 2 * words > _FLUSH_TERMS:
                 table[-1].then = self.symbols["dot_flush"]
@@ -404,11 +405,12 @@ class _Tables:
             code = words * _WORD_CODE - _LAST_WORD_SAVES + (words - 1) // _GROUP * _BUMP_CODE
             table.append(
                 DotSegment(
-                    input=(offset - skip) & 0xFFFFFFFF,
+                    input=(offset - skip - place) & 0xFFFFFFFF,
                     skip=skip,
                     entry=self.symbols["dot_body_end"] - code,
                     then=self.symbols["dot_next_segment"],
                 )
             )
+            place = offset - skip + sum(bumps[_GROUPS - -(-words // _GROUP) :])
         table[-1].then = self.symbols[finish]
         return b"".join(bytes(segment) for segment in table)
