@@ -1,0 +1,62 @@
+"""The core's task loop: tapes, counts, and tapes that are wrong."""
+
+import numpy as np
+import pytest
+
+from orchestrator.errors import MissingToolError
+from orchestrator.virtual.arm_kernels.runner import TaskRunner
+from orchestrator.virtual.chip import ChipMemory
+from orchestrator.virtual.core import Core, CoreStopped
+from orchestrator.virtual.image import build_image
+from orchestrator.virtual.tasks import Copy, TaskError
+
+USER2, USER3 = 120, 124
+
+
+@pytest.fixture
+def runner() -> TaskRunner:
+    try:
+        core = Core(ChipMemory(1 << 20), 1, build_image(), dma_bytes_per_cycle=0.25)
+    except MissingToolError as error:
+        pytest.skip(str(error))
+    return TaskRunner(core)
+
+
+@pytest.mark.parametrize("size", [0, 8, 28 * 1024 - 8, 28 * 1024, 28 * 1024 + 8, 200_000])
+def test_copies_of_every_length(runner: TaskRunner, size: int) -> None:
+    data = np.random.default_rng(size).integers(0, 256, size, np.uint8)
+    source, target = runner.put(data), runner.take(size + 8)
+    runner.core.chip.memory(target, size + 8)[:] = 0x55
+    runner.run(Copy(source=source, target=target, bytes=size))
+    copied = runner.get(target, np.uint8, (size + 8,))
+    np.testing.assert_array_equal(copied[:size], data)
+    assert (copied[size:] == 0x55).all()
+
+
+def test_tasks_run_in_order_and_are_counted(runner: TaskRunner) -> None:
+    places = [runner.put(np.full(8, i, np.uint8)) for i in range(4)]
+    runner.run(
+        *(Copy(source=a, target=b, bytes=8) for a, b in zip(places, places[1:], strict=False))
+    )
+    assert (runner.get(places[-1], np.uint8, (8,)) == 0).all()
+    vcpu = runner.core.chip.vcpu(runner.core.number)
+    assert runner.core.chip.read_word(vcpu + USER2) == 3
+
+
+@pytest.mark.parametrize(
+    ("header", "source", "error"),
+    [
+        (0xFFFF | 4 << 16, 0x60000000, TaskError.KIND),
+        (Copy.kind | 6 << 16, 0x60000000, TaskError.WORDS),
+        (Copy.kind | 4 << 16, 0x60000002, TaskError.ALIGNMENT),
+    ],
+)
+def test_wrong_tasks_stop_the_core(
+    runner: TaskRunner, header: int, source: int, error: TaskError
+) -> None:
+    task = Copy(source=source, target=0x60001000, bytes=8)
+    task.header = header
+    with pytest.raises(CoreStopped):
+        runner.run(task)
+    vcpu = runner.core.chip.vcpu(runner.core.number)
+    assert runner.core.chip.read_word(vcpu + USER3) == error
