@@ -8,12 +8,13 @@ import os
 import shutil
 import struct
 import subprocess
+import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from orchestrator.errors import MissingToolError, RunError
+from orchestrator.errors import ArgumentError, MissingToolError, RegattaError, RunError
 from orchestrator.virtual.elf import Segment, segments, symbols
 from orchestrator.virtual.stack_depth import CallGraph, read_call_graph
 
@@ -64,6 +65,7 @@ def build_image() -> Image:
 
     Raises
     ------
+    ArgumentError : the cache's folder cannot be written.
     MissingToolError : no ARM compiler, or no sources.
     RunError : the sources do not compile, or the image does not fit its memories.
     """
@@ -101,8 +103,10 @@ def _cache_folder() -> Path:
 
 def _key(compiler: str) -> str:
     """Return a digest of all that the image is made from."""
-    version = subprocess.run([compiler, "--version"], capture_output=True, check=True).stdout
-    digest = hashlib.sha256(version + repr((_FLAGS, _LINK_FLAGS)).encode())
+    version = subprocess.run([compiler, "--version"], capture_output=True, check=False)
+    if version.returncode:
+        raise MissingToolError(f"{compiler} does not work: it cannot tell its version")
+    digest = hashlib.sha256(version.stdout + repr((_FLAGS, _LINK_FLAGS)).encode())
     for path in sorted(_SOURCES.rglob("*.[chSl]*")):
         digest.update(f"{path.relative_to(_SOURCES)}\0".encode() + path.read_bytes())
     return digest.hexdigest()[:24]
@@ -110,7 +114,7 @@ def _key(compiler: str) -> str:
 
 def _build(compiler: str, folder: Path) -> None:
     """Compile and link in a temporary folder, which takes its name when all is there."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    _check_cache(folder.parent)
     with tempfile.TemporaryDirectory(dir=folder.parent) as work:
         build = Path(work) / "build"
         build.mkdir()
@@ -126,6 +130,17 @@ def _build(compiler: str, folder: Path) -> None:
         except OSError:
             if not folder.is_dir():  # else another process has built the same meanwhile
                 raise
+
+
+def _check_cache(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise ArgumentError(
+            f"the image cannot be kept in {folder}: {error.strerror}; "
+            "REGATTA_CACHE names another folder"
+        ) from error
 
 
 def _run(command: list[str], folder: Path) -> None:
@@ -190,7 +205,11 @@ def aplx(parts: tuple[Segment, ...]) -> bytes:
 
 def main() -> None:
     """Build the image and print what it takes."""
-    image = build_image()
+    try:
+        image = build_image()
+    except RegattaError as error:
+        print(f"image: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
     print(f"{image.elf}")
     print(f"instruction memory {image.itcm_bytes:6} B of {ITCM_BYTES}")
     print(f"data memory        {image.dtcm_bytes:6} B of {DTCM_BYTES}")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.errors import MissingToolError, RunError
+from orchestrator.errors import ArgumentError, MissingToolError, RunError
 from orchestrator.virtual import image as image_module
 from orchestrator.virtual.elf import Segment
 from orchestrator.virtual.image import (
@@ -48,6 +48,36 @@ def test_image_comes_from_the_cache(image: Image, monkeypatch: pytest.MonkeyPatc
 def test_missing_compiler_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     with pytest.raises(MissingToolError, match="apt-get install gcc-arm-none-eabi"):
+        build_image()
+
+
+def test_program_ends_with_one_line_and_the_code_of_the_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(SystemExit) as ended:
+        image_module.main()
+    assert ended.value.code == MissingToolError.exit_code
+    assert capsys.readouterr().err.startswith("image: arm-none-eabi-gcc is not on PATH")
+
+
+def test_compiler_that_does_not_run_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    compiler = tmp_path / "arm-none-eabi-gcc"
+    compiler.write_text("#!/bin/sh\nexit 1\n")
+    compiler.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(MissingToolError, match="does not work"):
+        build_image()
+
+
+def test_cache_that_cannot_be_written_is_named(
+    image: Image, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("REGATTA_CACHE", str(tmp_path / "file" / "folder"))
+    with pytest.raises(ArgumentError, match=r"file/folder: .*REGATTA_CACHE names another"):
         build_image()
 
 
