@@ -42,6 +42,14 @@ def test_totals_count_every_layer_as_often_as_it_is_there(small: dict) -> None:
     assert small["totals"][-1]["plain"]["cycles"] > total
 
 
+def test_a_network_whose_only_layer_is_its_first_has_no_input_gradient() -> None:
+    try:
+        result = run(**SMALL | {"network": "alexnet", "image_size": 63, "layers": "11x11"})
+    except MissingToolError as error:
+        pytest.skip(str(error))
+    assert [total["pass"] for total in result["totals"]] == ["forward", "weight gradient", "all"]
+
+
 def test_table_shows_every_pass(small: dict) -> None:
     console = Console(file=io.StringIO(), width=160)
     console.print(table(small))
