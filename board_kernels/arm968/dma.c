@@ -45,6 +45,11 @@ void dma_start(void)
     runtime_on_interrupt(SOURCE_DMA_ERROR, 1, on_error);
 }
 
+void dma_restart(void)
+{
+    queued = started = done = 0;
+}
+
 static dma_ticket push(uint32_t tcm, uint32_t sdram, uint32_t bytes, uint32_t direction)
 {
     const uint32_t odd = (tcm | sdram | bytes) & 7;

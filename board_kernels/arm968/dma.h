@@ -6,10 +6,13 @@
 
 #include <stdint.h>
 
-/* The number of a transfer, counted from the start. A ticket is good until 2^31 transfers later. */
+/* The number of a transfer, counted from the start of the task: 0 is good for "none". */
 typedef uint32_t dma_ticket;
 
 void dma_start(void);
+
+/* Count from 0 again; every transfer is done. */
+void dma_restart(void);
 
 /* Queue a transfer; waits where the queue of 64 is full. The memory must stay as it is (write) or
  * unused (read) until dma_wait. */

@@ -79,6 +79,7 @@ static void run_task(void)
         runtime_stop(ERROR_WORDS);
     measured_bits = 0;
     measured_saturated = 0;
+    dma_restart();
     kernel->run(task);
     dma_drain();
     if (overflowed())

@@ -4,22 +4,24 @@ import numpy as np
 import pytest
 
 from orchestrator.errors import MissingToolError
+from orchestrator.model.shapes import ConvShape
+from orchestrator.virtual.arm_kernels import ArmKernels
 from orchestrator.virtual.arm_kernels.runner import TaskRunner
 from orchestrator.virtual.chip import ChipMemory
 from orchestrator.virtual.core import Core, CoreStopped
-from orchestrator.virtual.image import build_image
+from orchestrator.virtual.image import DTCM, build_image
 from orchestrator.virtual.tasks import Copy, TaskError
 
 USER2, USER3 = 120, 124
 
 
 @pytest.fixture
-def runner() -> TaskRunner:
+def runner() -> ArmKernels:
     try:
         core = Core(ChipMemory(1 << 20), 1, build_image(), dma_bytes_per_cycle=0.25)
     except MissingToolError as error:
         pytest.skip(str(error))
-    return TaskRunner(core)
+    return ArmKernels(core)
 
 
 @pytest.mark.parametrize("size", [0, 8, 28 * 1024 - 8, 28 * 1024, 28 * 1024 + 8, 200_000])
@@ -41,6 +43,18 @@ def test_tasks_run_in_order_and_are_counted(runner: TaskRunner) -> None:
     assert (runner.get(places[-1], np.uint8, (8,)) == 0).all()
     vcpu = runner.core.chip.vcpu(runner.core.number)
     assert runner.core.chip.read_word(vcpu + USER2) == 3
+
+
+@pytest.mark.parametrize("before", [2**31 - 8, 2**31 + 100, 2**32 - 8])
+def test_work_goes_on_after_any_number_of_transfers(runner: ArmKernels, before: int) -> None:
+    core = runner.core
+    for name in ("queued", "started", "done"):
+        at = core.image.symbols[name] - DTCM
+        core.dtcm[at : at + 4] = np.frombuffer(before.to_bytes(4, "little"), np.uint8)
+    shape = ConvShape.of(1, 2, 2, 32, 32, 1, 1, 1, 0)
+    x, y = np.ones(shape.x_shape, np.int16), np.empty(shape.y_shape, np.int16)
+    runner.conv_forward(shape, x, np.ones(shape.w_shape, np.int16), None, 2, y)
+    assert (y == 8).all()
 
 
 @pytest.mark.parametrize(
