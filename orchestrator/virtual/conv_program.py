@@ -70,11 +70,11 @@ class Rounding:
         align = self.addend_shift if self.addend else 8
         if self.bias or self.acc_shift != 0 or (self.addend and not self.mask):
             return RoundingWay.GENERAL
-        if terms <= _FLUSH_TERMS and not sliced and 2 <= self.shift <= 16 and 0 <= align <= 14:
-            largest = terms * 4095**2 + (32767 << align) * self.addend
-            if largest < 1 << 31:
-                return RoundingWay.NARROW
-        if 10 <= self.shift <= 24 and 8 <= align <= 22:
+        largest = terms * 4095**2 + (32767 << max(0, align)) * self.addend
+        narrow = terms <= _FLUSH_TERMS and not sliced and largest < 1 << 31
+        if narrow and 2 <= self.shift <= 16 and 0 <= align <= 14:
+            return RoundingWay.NARROW
+        if 10 <= self.shift <= 24 and 8 <= align <= 22 and largest < 1 << 39:
             return RoundingWay.WIDE
         return RoundingWay.GENERAL
 

@@ -227,6 +227,8 @@ def test_ways_of_rounding() -> None:
     assert Rounding(16, 0, 4, addend=True, mask=True).way(128, False) is RoundingWay.NARROW
     assert Rounding(16, 0, 10, addend=True, mask=True).way(128, False) is RoundingWay.WIDE
     assert Rounding(16, 0, 10, addend=True).way(64, False) is RoundingWay.GENERAL
+    assert Rounding(20, 0, 22, addend=True, mask=True).way(24576, True) is RoundingWay.WIDE
+    assert Rounding(20, 0, 22, addend=True, mask=True).way(24640, True) is RoundingWay.GENERAL
 
 
 def test_plans_fit_every_layer_of_resnet_50() -> None:
