@@ -57,6 +57,19 @@ def test_work_goes_on_after_any_number_of_transfers(runner: ArmKernels, before: 
     assert (y == 8).all()
 
 
+@pytest.mark.parametrize("kernel", ["forward", "weight gradient"])
+def test_sums_beyond_32_bits_stop_the_core(runner: ArmKernels, kernel: str) -> None:
+    shape = ConvShape.of(1, 4, 4, 32, 32, 3, 3, 1, 1)
+    x, w, y = (np.full(s, 32767, np.int16) for s in (shape.x_shape, shape.w_shape, shape.y_shape))
+    with pytest.raises(CoreStopped, match="0x101"):
+        if kernel == "forward":
+            runner.conv_forward(shape, x, w, None, 18, y)
+        else:
+            runner.conv_weight_gradient(shape, y, x, 18, np.zeros(shape.w_shape, np.int32))
+    vcpu = runner.core.chip.vcpu(runner.core.number)
+    assert runner.core.chip.read_word(vcpu + USER3) == TaskError.OVERFLOW
+
+
 @pytest.mark.parametrize(
     ("header", "source", "error"),
     [
