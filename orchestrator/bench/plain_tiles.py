@@ -147,7 +147,10 @@ def build_plain() -> PlainProgram:
     """
     folder = _SOURCES / "arm968_plain"
     if not folder.is_dir():
-        raise MissingToolError(f"the core's sources are not installed: {folder}")
+        raise MissingToolError(
+            f"the core's sources are not installed: there is no {folder}; use the source tree "
+            "(pip install -e .)"
+        )
     with tempfile.TemporaryDirectory() as work:
         elf = Path(work) / "plain.elf"
         command = [find_compiler(), *_FLAGS, f"-I{_SOURCES / 'include'}", "-Wl,-Ttext=0"]

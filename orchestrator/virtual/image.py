@@ -71,7 +71,10 @@ def build_image() -> Image:
     """
     compiler = find_compiler()
     if not (_SOURCES / _FOLDER).is_dir():
-        raise MissingToolError(f"the core's sources are not installed: {_SOURCES / _FOLDER}")
+        raise MissingToolError(
+            f"the core's sources are not installed: there is no {_SOURCES / _FOLDER}; use the "
+            "source tree (pip install -e .)"
+        )
     folder = _cache_folder() / f"image-{_key(compiler)}"
     if not folder.is_dir():
         _build(compiler, folder)
