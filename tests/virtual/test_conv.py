@@ -248,6 +248,8 @@ def test_plans_fit_every_layer_of_resnet_50() -> None:
     [
         (ConvShape.dense(1, 40000, 10), "40000 products per output: a core takes 32768"),
         (ConvShape.of(1, 3, 3000, 64, 8, 3, 3, 1, 1), "one row of output does not fit"),
+        (ConvShape.of(1, 1, 64, 3, 8, 1, 33), "kernel of 33 columns: a core takes 32"),
+        (ConvShape.of(1, 1, 64, 8, 8, 1, 33), "kernel of 33 columns: a core takes 32"),
     ],
 )
 def test_shapes_that_no_plan_fits(shape: ConvShape, message: str) -> None:
