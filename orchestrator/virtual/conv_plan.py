@@ -23,6 +23,8 @@ from orchestrator.virtual.conv_geometry import (
 
 MOST_STRIDE: Final = 4
 """Of a transposed convolution: it has stride * stride classes."""
+MOST_COLUMNS: Final = 32
+"""Of a kernel: a row of taps is one segment on the network's input, and one piece of pack.c."""
 MOST_TERMS: Final = 32768
 """Products in a sum: hi stays inside 32 bits (2^15 * 4095^2 / 2^8 < 2^31)."""
 
@@ -50,10 +52,9 @@ def plan_conv(geometry: Geometry, operands: Operands) -> Plan:
         raise ArgumentError(
             f"input gradient with stride {geometry.stride}: a core takes strides to {MOST_STRIDE}"
         )
-    if geometry.network and geometry.kernel_columns > CHUNK:
+    if geometry.kernel_columns > MOST_COLUMNS:
         raise ArgumentError(
-            f"kernel of {geometry.kernel_columns} columns on the network's input: a core takes "
-            f"{CHUNK}"
+            f"kernel of {geometry.kernel_columns} columns: a core takes {MOST_COLUMNS}"
         )
     best, fewest = None, 0.0
     for plan in _plans(geometry):
