@@ -1,6 +1,7 @@
 """What commands have in common: results as JSON files and as tables."""
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ def check_json(path: Path | None) -> None:
     Raises
     ------
     ArgumentError
-        The file's folder does not exist, or the path is a folder.
+        The file's folder does not exist or cannot be written, or the path is a folder.
     """
     if path is None:
         return
@@ -26,6 +27,8 @@ def check_json(path: Path | None) -> None:
         raise ArgumentError(f"--json {path}: the folder {path.parent} does not exist; create it")
     if path.is_dir():
         raise ArgumentError(f"--json {path}: is a folder; give a file")
+    if not os.access(path.parent, os.W_OK):
+        raise ArgumentError(f"--json {path}: the folder {path.parent} cannot be written")
 
 
 def write_json(path: Path | None, result: Mapping[str, Any] | Sequence[Any]) -> None:
@@ -34,7 +37,7 @@ def write_json(path: Path | None, result: Mapping[str, Any] | Sequence[Any]) -> 
     Raises
     ------
     ArgumentError
-        The file's folder does not exist, or the path is a folder.
+        The file's folder does not exist or cannot be written, or the path is a folder.
     RunError
         The file cannot be written.
     """

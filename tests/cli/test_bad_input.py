@@ -12,6 +12,8 @@ import pytest
 
 from orchestrator.boards import kernel_library
 from orchestrator.cli import app
+from orchestrator.cli.output import check_json
+from orchestrator.errors import ArgumentError
 from orchestrator.keras import Dense, Flatten, Input, Sequential
 from orchestrator.train.checkpoint import load_checkpoint, save_checkpoint
 from orchestrator.train.keeper import find_checkpoint
@@ -104,6 +106,12 @@ def test_every_command_has_help(regatta):
         shown = regatta(*words, "--help")
         assert (shown.code, shown.err) == (0, "") and "Usage: regatta" in shown.out
     assert regatta("--version").out.startswith("regatta ")
+
+
+def test_a_json_file_in_a_folder_of_others_is_refused(monkeypatch, tmp_path):
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)
+    with pytest.raises(ArgumentError, match="--json .*x.json: the folder .* cannot be written"):
+        check_json(tmp_path / "x.json")
 
 
 @pytest.mark.parametrize("path", ["gone/x.json", "folder"])
