@@ -200,6 +200,9 @@ def main() -> None:
         _end(ArgumentError(message))
     except (typer.Abort, KeyboardInterrupt):
         _end(RunError("interrupted"))
+    except MemoryError as error:
+        detail = f" ({error})" if str(error) else ""
+        _end(RunError(f"memory ran out{detail}; choose smaller images, a smaller batch or network"))
     except RegattaError as error:
         _end(error)
     sys.exit(status)

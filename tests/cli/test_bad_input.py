@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from orchestrator.boards import kernel_library
@@ -112,6 +113,12 @@ def test_a_json_file_in_a_folder_of_others_is_refused(monkeypatch, tmp_path):
     monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)
     with pytest.raises(ArgumentError, match="--json .*x.json: the folder .* cannot be written"):
         check_json(tmp_path / "x.json")
+
+
+def test_too_little_memory_is_named(regatta, monkeypatch):
+    monkeypatch.setattr("orchestrator.cli.app", lambda **_: np.empty(1 << 60, np.uint8))
+    message = regatta("doctor").refused(code=3)
+    assert "memory ran out" in message and "1.00 EiB" in message
 
 
 @pytest.mark.parametrize("path", ["gone/x.json", "folder"])
