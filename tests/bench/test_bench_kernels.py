@@ -96,7 +96,7 @@ def test_nothing_to_measure(key: str) -> None:
 def test_unknown_layers_and_sets_are_refused() -> None:
     with pytest.raises(ArgumentError, match="5x5: resnet50 has 7x7, 1x1, 3x3"):
         run(layers="5x5")
-    with pytest.raises(ArgumentError, match="'neon' cannot be used"):
+    with pytest.raises(ArgumentError, match="'neon' is not for this processor"):
         run(kernel_set="neon")
 
 

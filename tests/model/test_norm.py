@@ -6,7 +6,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from orchestrator.dfp import LIMIT13, LIMIT16, absolute_bits
@@ -311,6 +311,7 @@ def backward(source: Layer, d: np.ndarray, exponent: int) -> norm.BackwardCoeffi
 
 class TestBackward:
     @quick
+    @example(seed=417245, zero=0.0, exponent=-10, spread=200, rows=3)  # one error among zeros
     @given(
         SEEDS,
         st.sampled_from([0.0, 0.5]),
@@ -345,7 +346,9 @@ class TestBackward:
         assert np.array_equal(got.beta.values * 2.0**got.beta.exponent, dbeta)
         size = np.abs(d * 2.0**exponent).sum(axis=0) * np.sqrt(rows)
         error = np.abs(got.gamma.values * 2.0**got.gamma.exponent - dgamma)
-        assert (error <= size * (relative + 2**-15)).all()
+        # The sum of d * (y - mean) is rounded to a whole unit before 1/sigma.
+        sigma = np.sqrt(np.maximum(source.statistics.variance / 2**16, 1))
+        assert (error <= size * (relative + 2**-15) + 0.5 * 2.0**exponent / sigma).all()
 
     def test_error_keeps_its_mean_and_slope(self) -> None:
         source = layer(21, rows=4000, channels=4)
