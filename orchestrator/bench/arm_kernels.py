@@ -16,12 +16,12 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from orchestrator.bench.arm_elements import measure_elements
 from orchestrator.bench.kernels import ALL, PASSES, Layer, choose_layers
 from orchestrator.bench.plain_tiles import PlainProgram, build_plain, plain_rate
+from orchestrator.bench.tables import layer_table
 from orchestrator.config import ModelConfig
 from orchestrator.dfp import LIMIT13
 from orchestrator.errors import ArgumentError
@@ -30,14 +30,12 @@ from orchestrator.model.shapes import ConvShape
 from orchestrator.model.zoo import build_network
 from orchestrator.virtual.arm_kernels import ArmKernels
 from orchestrator.virtual.chip import ChipMemory
+from orchestrator.virtual.conv_plan import DMA_BYTES_PER_CYCLE
 from orchestrator.virtual.core import Core
 from orchestrator.virtual.image import Image, build_image
 from orchestrator.virtual.tasks import Task
 from orchestrator.virtual.tasks_element import CHUNK
 from orchestrator.virtual.tasks_weights import Pack
-
-DMA_BYTES_PER_CYCLE: Final = 0.25
-"""50 MB/s at 200 MHz: what 16 cores have each of the 0.7 to 0.9 GB/s of a chip's SDRAM."""
 
 _RESULT_CHANNELS: Final = 64
 _SMALL_MAP: Final = 14 * 14
@@ -240,19 +238,14 @@ def rounding_shift(terms: int) -> int:
 
 def table(result: dict[str, Any]) -> Table:
     """Return the result of `run` as a table."""
-    shown = Table(
+    shown = layer_table(
         title=f"{result['network']} on an emulated ARM968 core, products per cycle with all but "
         "waits included: regatta/gcc -O3 of plain C; other kernels: cycles per element; B: bytes "
         "moved for 1000 products or elements",
-        title_justify="left",
         caption="a core's share of a layer: 64 result channels of an image (of two up to 14x14); "
         f"weight gradient 32 x 32 channels of {result['batch']} images; transfers at "
         f"{result['dma_bytes_per_cycle']} bytes per cycle; image {result['itcm_bytes']} B",
-        box=SIMPLE_HEAD,
-        pad_edge=False,
-        padding=(0, 1, 0, 0),
     )
-    shown.add_column("convolution", no_wrap=True)
     for name in PASSES:
         shown.add_column(name, justify="right", min_width=11)
         shown.add_column("B", justify="right", no_wrap=True)

@@ -9,6 +9,7 @@ import simplejpeg
 from rich.table import Table
 
 from orchestrator.bench.peer_images import open_peer
+from orchestrator.bench.tables import speed_table
 from orchestrator.bench.timing import Times, alternate, medians
 from orchestrator.boards.kernels_native import open_kernels
 from orchestrator.config.data import DataConfig
@@ -191,15 +192,6 @@ def table(result: dict[str, Any]) -> Table:
     """Return the result of `run` as a table."""
     size, images, rounds = result["size"], result["images"], result["rounds"]
     title = f"JPEG to {size} x {size} input, {images} images, median of {rounds} rounds"
-    shown = Table(title=title, title_justify="left")
-    shown.add_column("")
-    for name in ("regatta", "peer", "ratio"):
-        shown.add_column(name, justify="right")
-    for label, key, ratio in (
-        ("images per CPU second", "images_per_cpu_s", "cpu_ratio"),
-        ("images per second", "images_per_s", "wall_ratio"),
-    ):
-        figures = (f"{result[key]:.0f}", f"{result['peer_' + key]:.0f}", f"{result[ratio]:.2f}")
-        shown.add_row(label, *figures)
+    shown = speed_table(title, result, digits=0)
     shown.caption = f"regatta: {result['decoder']}; peer: {result['peer']}"
     return shown

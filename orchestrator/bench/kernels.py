@@ -7,7 +7,6 @@ from math import exp, log, prod
 from typing import Any, Final
 
 import numpy as np
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from orchestrator.bench.machine import freed_memory_kept
@@ -18,6 +17,7 @@ from orchestrator.bench.peer_convolutions import (
     peer_passes,
     torch_threads,
 )
+from orchestrator.bench.tables import layer_table
 from orchestrator.bench.timing import Times, Work, alternate, medians
 from orchestrator.boards.kernels import Kernels
 from orchestrator.boards.kernels_native import open_kernels
@@ -254,15 +254,7 @@ def _summary(
 
 def table(result: dict[str, Any]) -> Table:
     """Return the result of `run` as a table: layers, then totals."""
-    shown = Table(
-        title=_title(result),
-        title_justify="left",
-        caption=result["note"],
-        box=SIMPLE_HEAD,
-        pad_edge=False,
-        padding=(0, 1, 0, 0),
-    )
-    shown.add_column("convolution", no_wrap=True)
+    shown = layer_table(title=_title(result), caption=result["note"])
     for name in PASSES:
         shown.add_column(name, justify="right", min_width=9)
         shown.add_column("ratio", justify="right", no_wrap=True)

@@ -9,6 +9,7 @@ from orchestrator.bench.machine import freed_memory_kept
 from orchestrator.bench.peer_convolutions import load_torch, note, peer_name, torch_threads
 from orchestrator.bench.step_memory import OURS, PEER, measure_alone
 from orchestrator.bench.step_sides import StepCase, default_input, our_step, peer_step
+from orchestrator.bench.tables import speed_table
 from orchestrator.bench.timing import Times, alternate, medians, paired_ratios
 from orchestrator.boards.kernels_native import open_kernels
 from orchestrator.errors import ArgumentError
@@ -144,16 +145,7 @@ def table(result: dict[str, Any]) -> Table:
         f"batch {result['batch']} in ghost batches of {result['ghost_batch']}, "
         f"{result['threads']} thread(s), median of {result['rounds']} rounds"
     )
-    shown = Table(title=title, title_justify="left")
-    shown.add_column("")
-    for name in ("regatta", "peer", "ratio"):
-        shown.add_column(name, justify="right")
-    for label, key, ratio in (
-        ("images per CPU second", "images_per_cpu_s", "cpu_ratio"),
-        ("images per second", "images_per_s", "wall_ratio"),
-    ):
-        figures = (f"{result[key]:.2f}", f"{result['peer_' + key]:.2f}", f"{result[ratio]:.2f}")
-        shown.add_row(label, *figures)
+    shown = speed_table(title, result, digits=2)
     for label, key in (("peak memory, MiB", "peak_mib"), ("of it libraries", "before_mib")):
         shown.add_row(label, f"{result[key]:.0f}", f"{result['peer_' + key]:.0f}", "")
     shown.add_row("memory without libraries", "", "", f"{result['memory_ratio']:.2f}")

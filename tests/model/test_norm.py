@@ -1,6 +1,6 @@
 """Batch norm's integer coefficients against float64, autograd and exact rationals."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
@@ -233,15 +233,7 @@ class TestForward:
 class TestEvaluation:
     def test_frozen_bits_fix_the_exponent_whatever_the_batch(self) -> None:
         source = layer(7)
-        branch = norm.normalised(
-            exponent=-12,
-            lo=None,
-            hi=None,
-            gamma=source.gamma,
-            beta=source.beta,
-            statistics=source.statistics,
-            epsilon=EPSILON,
-        )
+        branch = replace(source.branch, lo=None, hi=None)
         trained = norm.forward_coefficients(source.branch, None, relu=True)
         assert trained.bits is not None
         got = norm.forward_coefficients(branch, None, relu=True, frozen_bits=trained.bits + 1)
@@ -423,15 +415,7 @@ class TestBackward:
 
     def test_needs_the_extremes_of_y(self) -> None:
         source = layer(24)
-        branch = norm.normalised(
-            exponent=-12,
-            lo=None,
-            hi=None,
-            gamma=source.gamma,
-            beta=source.beta,
-            statistics=source.statistics,
-            epsilon=EPSILON,
-        )
+        branch = replace(source.branch, lo=None, hi=None)
         zeros = np.zeros(6, np.int64)
         with pytest.raises(ArgumentError, match="extremes"):
             norm.backward_coefficients(

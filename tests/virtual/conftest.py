@@ -6,8 +6,20 @@ from typing import Any
 import pytest
 from programs import Program, assemble_program
 
+from orchestrator.errors import MissingToolError
 from orchestrator.virtual.chip import ChipMemory
 from orchestrator.virtual.core import Core
+from orchestrator.virtual.image import Image, build_image, find_compiler
+
+
+@pytest.fixture(scope="session")
+def image() -> Image:
+    """The program of a core; without an ARM compiler there is none."""
+    try:
+        find_compiler()
+    except MissingToolError as error:
+        pytest.skip(str(error))
+    return build_image()
 
 
 @pytest.fixture

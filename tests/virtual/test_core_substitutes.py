@@ -1,31 +1,21 @@
 """Host functions in place of inner products: the same bits, nearly the same cycles."""
 
 import re
-import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
-from programs import COMPILER, MISSING
 
 from orchestrator.model import ops
 from orchestrator.model.shapes import ConvShape
 from orchestrator.virtual.arm_kernels.runner import TaskRunner
 from orchestrator.virtual.chip import ChipMemory
 from orchestrator.virtual.core import Core, CoreStopped, FaultKind
-from orchestrator.virtual.image import Image, build_image
 from orchestrator.virtual.layout import to_board
 from orchestrator.virtual.tasks_weights import WeightGradient
 
 SHAPE = ConvShape.of(2, 14, 14, 32, 32, 3, 3, stride=1, pad=1)
 SHIFT = 14
-
-
-@pytest.fixture(scope="module")
-def image() -> Image:
-    if shutil.which(COMPILER) is None:
-        pytest.skip(MISSING)
-    return build_image()
 
 
 class Run:

@@ -14,18 +14,8 @@ from orchestrator.virtual.image import (
     Image,
     aplx,
     build_image,
-    find_compiler,
 )
 from orchestrator.virtual.stack_depth import LIBRARY_FRAME, read_call_graph
-
-
-@pytest.fixture(scope="module")
-def image() -> Image:
-    try:
-        find_compiler()
-    except MissingToolError as error:
-        pytest.skip(str(error))
-    return build_image()
 
 
 def test_image_fits_a_core(image: Image) -> None:

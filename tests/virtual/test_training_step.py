@@ -11,7 +11,6 @@ from orchestrator.boards.kernels_native import open_kernels
 from orchestrator.boards.replica import Replica
 from orchestrator.config import ModelConfig, OptimizerConfig
 from orchestrator.data.augment import input_table
-from orchestrator.errors import MissingToolError
 from orchestrator.model import ops
 from orchestrator.model.graph import Graph
 from orchestrator.model.initialise import initial_masters
@@ -20,17 +19,9 @@ from orchestrator.optim import StepRates, plan_updates
 from orchestrator.virtual.arm_kernels import ArmKernels
 from orchestrator.virtual.chip import ChipMemory
 from orchestrator.virtual.core import Core
-from orchestrator.virtual.image import Image, build_image
+from orchestrator.virtual.image import Image
 
 IMAGES, CLASSES, STEPS = 2, 10, 2
-
-
-@pytest.fixture(scope="module")
-def image() -> Image:
-    try:
-        return build_image()
-    except MissingToolError as error:
-        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from orchestrator.errors import MissingToolError
 from orchestrator.model import ops
 from orchestrator.model.shapes import ConvShape
 from orchestrator.virtual.arm_kernels import ArmKernels
@@ -21,7 +20,7 @@ from orchestrator.virtual.arm_kernels.weights import (
 )
 from orchestrator.virtual.chip import ChipMemory
 from orchestrator.virtual.core import Core
-from orchestrator.virtual.image import Image, build_image
+from orchestrator.virtual.image import Image
 from orchestrator.virtual.layout import chunks_of, to_board
 from orchestrator.virtual.tasks_weights import Pack, PackOrder
 
@@ -36,14 +35,6 @@ RESNET50 = {
     "stem": ConvShape.of(1, 60, 60, 3, 64, 7, 7, 2, 3),
     "dense": ConvShape.dense(130, 64, 10),
 }
-
-
-@pytest.fixture(scope="module")
-def image() -> Image:
-    try:
-        return build_image()
-    except MissingToolError as error:
-        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="module")
