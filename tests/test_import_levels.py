@@ -18,6 +18,7 @@ LEVELS = {
     "dfp": 1,
     "machine": 1,
     "philox": 1,
+    "wire": 1,
     "model": 2,
     "optim": 2,
     "collectives.cuts": 2,
