@@ -6,7 +6,7 @@ import pytest
 from orchestrator.errors import MissingToolError
 from orchestrator.model.shapes import ConvShape
 from orchestrator.virtual.arm_kernels import ArmKernels
-from orchestrator.virtual.arm_kernels.runner import TaskRunner
+from orchestrator.virtual.arm_kernels.runner import CoreRunner
 from orchestrator.virtual.chip import ChipMemory
 from orchestrator.virtual.core import Core, CoreStopped
 from orchestrator.virtual.image import DTCM, build_image
@@ -25,7 +25,7 @@ def runner() -> ArmKernels:
 
 
 @pytest.mark.parametrize("size", [0, 8, 28 * 1024 - 8, 28 * 1024, 28 * 1024 + 8, 200_000])
-def test_copies_of_every_length(runner: TaskRunner, size: int) -> None:
+def test_copies_of_every_length(runner: CoreRunner, size: int) -> None:
     data = np.random.default_rng(size).integers(0, 256, size, np.uint8)
     source, target = runner.put(data), runner.take(size + 8)
     runner.core.chip.memory(target, size + 8)[:] = 0x55
@@ -35,7 +35,7 @@ def test_copies_of_every_length(runner: TaskRunner, size: int) -> None:
     assert (copied[size:] == 0x55).all()
 
 
-def test_tasks_run_in_order_and_are_counted(runner: TaskRunner) -> None:
+def test_tasks_run_in_order_and_are_counted(runner: CoreRunner) -> None:
     places = [runner.put(np.full(8, i, np.uint8)) for i in range(4)]
     runner.run(
         *(Copy(source=a, target=b, bytes=8) for a, b in zip(places, places[1:], strict=False))
@@ -79,7 +79,7 @@ def test_sums_beyond_32_bits_stop_the_core(runner: ArmKernels, kernel: str) -> N
     ],
 )
 def test_wrong_tasks_stop_the_core(
-    runner: TaskRunner, header: int, source: int, error: TaskError
+    runner: CoreRunner, header: int, source: int, error: TaskError
 ) -> None:
     task = Copy(source=source, target=0x60001000, bytes=8)
     task.header = header

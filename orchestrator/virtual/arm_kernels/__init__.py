@@ -8,8 +8,13 @@ from orchestrator.virtual.arm_kernels.apply import ApplyKernels
 from orchestrator.virtual.arm_kernels.convolution import ConvKernels
 from orchestrator.virtual.arm_kernels.masters import MasterKernels
 from orchestrator.virtual.arm_kernels.pool import PoolKernels
+from orchestrator.virtual.arm_kernels.runner import CoreRunner
 from orchestrator.virtual.arm_kernels.weights import WeightKernels
 
 
-class ArmKernels(ConvKernels, WeightKernels, ApplyKernels, PoolKernels, MasterKernels):
+class TaskKernels(ConvKernels, WeightKernels, ApplyKernels, PoolKernels, MasterKernels):
+    """All kernels as tasks, wherever these run."""
+
+
+class ArmKernels(CoreRunner, TaskKernels):
     """All kernels on one core (implements `Kernels`)."""

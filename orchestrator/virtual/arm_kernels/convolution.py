@@ -10,7 +10,7 @@ from orchestrator.boards.kernel_arguments import (
     shift_of,
 )
 from orchestrator.model.shapes import ConvShape, Sums
-from orchestrator.virtual.arm_kernels.runner import Array, TaskRunner
+from orchestrator.virtual.arm_kernels.runner import Array, TaskDoor
 from orchestrator.virtual.arm_kernels.weights import board_input, pack_blocks, packed_words
 from orchestrator.virtual.conv_geometry import (
     Geometry,
@@ -23,7 +23,7 @@ from orchestrator.virtual.tasks_element import CHUNK
 from orchestrator.virtual.tasks_weights import Pack, PackOrder
 
 
-class ConvKernels(TaskRunner):
+class ConvKernels(TaskDoor):
     """Part of `ArmKernels`."""
 
     def conv_forward(
@@ -93,7 +93,7 @@ class ConvKernels(TaskRunner):
         self, geometry: Geometry, rounding: Rounding, pack: Pack, out: Array, **operands: int
     ) -> Sums:
         """Pack the weights, run a prepared task, and fetch its output [n, h, w, c]."""
-        program = prepare(geometry, rounding, self.core.image.symbols)
+        program = prepare(geometry, rounding, self.symbols)
         task = program.task
         for name, where in operands.items():
             setattr(task, name, where)

@@ -11,7 +11,7 @@ from orchestrator.boards.kernel_arguments import (
     shift_of,
 )
 from orchestrator.dfp import MASTER_EXPONENT, MOMENTUM_EXPONENT
-from orchestrator.virtual.arm_kernels.runner import Array, TaskRunner
+from orchestrator.virtual.arm_kernels.runner import Array, TaskDoor
 from orchestrator.virtual.layout import chunks_of, from_board, to_board
 from orchestrator.virtual.tasks_element import (
     CHUNK,
@@ -24,7 +24,7 @@ from orchestrator.virtual.tasks_element import (
 )
 
 
-class MasterKernels(TaskRunner):
+class MasterKernels(TaskDoor):
     """Part of `ArmKernels`."""
 
     # ---- loss ----------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from orchestrator.boards.kernel_arguments import (
     output_address,
 )
 from orchestrator.errors import ArgumentError
-from orchestrator.virtual.arm_kernels.runner import Array, TaskRunner
+from orchestrator.virtual.arm_kernels.runner import Array, TaskDoor
 from orchestrator.virtual.layout import channel_table, chunks_of, from_board, to_board
 from orchestrator.virtual.tasks_element import (
     CHUNK,
@@ -31,7 +31,7 @@ _STATISTICS = np.dtype(
 """``struct channel_statistics``."""
 
 
-class NormKernels(TaskRunner):
+class NormKernels(TaskDoor):
     """Part of `ArmKernels`; tensors are [rows, c], cut into images so that tasks cross them."""
 
     def channel_statistics(self, y: Array) -> tuple[Array, Array, Array, Array]:

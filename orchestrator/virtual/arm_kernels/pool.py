@@ -11,7 +11,7 @@ from orchestrator.boards.kernel_arguments import (
 )
 from orchestrator.errors import ArgumentError
 from orchestrator.model.shapes import DropoutKey, PoolShape, Sums
-from orchestrator.virtual.arm_kernels.runner import Array, TaskRunner
+from orchestrator.virtual.arm_kernels.runner import Array, TaskDoor
 from orchestrator.virtual.layout import chunks_of, from_board, to_board
 from orchestrator.virtual.tasks_element import (
     CHUNK,
@@ -31,7 +31,7 @@ _LONGEST_ROW = 192
 _INPUT_CHANNELS = 4
 
 
-class PoolKernels(TaskRunner):
+class PoolKernels(TaskDoor):
     """Part of `ArmKernels`."""
 
     def normalise(self, pixels: Array, table: Array, out: Array) -> None:

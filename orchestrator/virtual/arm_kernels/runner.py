@@ -1,5 +1,7 @@
 """Runs tasks on one emulated core: arrays into SDRAM, a tape, results back."""
 
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import numpy as np
@@ -17,7 +19,45 @@ _ALIGNMENT = 8
 _USER0, _USER1, _USER2, _DONE = 112, 116, 120, 96
 
 
-class TaskRunner:
+class TaskDoor(ABC):
+    """Where kernels put their operands and tasks: memory for one call at a time, and a tape."""
+
+    @property
+    @abstractmethod
+    def symbols(self) -> Mapping[str, int]:
+        """Addresses in the image that runs the tasks."""
+
+    @abstractmethod
+    def clear(self) -> None:
+        """Forget all arrays."""
+
+    @abstractmethod
+    def take(self, size: int) -> int:
+        """Return the address of so many bytes, aligned to 8, with what was there before."""
+
+    @abstractmethod
+    def put(self, array: Array) -> int:
+        """Copy an array into SDRAM and return its address."""
+
+    def put_optional(self, array: Array | None) -> int:
+        """Do as `put`; return 0, which kernels take for "not there", where there is no array."""
+        return 0 if array is None else self.put(array)
+
+    @abstractmethod
+    def get(self, address: int, dtype: type[Number], shape: tuple[int, ...]) -> NDArray[Number]:
+        """Return a copy of an array in SDRAM."""
+
+    @abstractmethod
+    def run(self, *tasks: Task) -> None:
+        """Run tasks, one after the other."""
+
+    def report(self, address: int) -> tuple[int, int]:
+        """Return the bits and the saturations of a task's report."""
+        found = Report.from_buffer_copy(self.get(address, np.uint8, (16,)).tobytes())
+        return found.bits_high << 32 | found.bits_low, found.saturated
+
+
+class CoreRunner(TaskDoor):
     """One core, booted, and the SDRAM of its chip as memory for one call at a time.
 
     Parameters
@@ -36,6 +76,11 @@ class TaskRunner:
         self._next = SDRAM_BASE
         self._sequence = 0
         core.boot()
+
+    @property
+    def symbols(self) -> Mapping[str, int]:
+        """Addresses in the core's image."""
+        return self.core.image.symbols
 
     def clear(self) -> None:
         """Forget all arrays."""
@@ -65,10 +110,6 @@ class TaskRunner:
         address = self.take(data.nbytes)
         self.core.chip.memory(address, data.nbytes)[:] = data.reshape(-1).view(np.uint8)
         return address
-
-    def put_optional(self, array: Array | None) -> int:
-        """Do as `put`; return 0, which kernels take for "not there", where there is no array."""
-        return 0 if array is None else self.put(array)
 
     def get(self, address: int, dtype: type[Number], shape: tuple[int, ...]) -> NDArray[Number]:
         """Return a copy of an array in SDRAM."""
@@ -100,8 +141,3 @@ class TaskRunner:
             raise RunError(
                 f"core {self.core.number} stopped after {done} of {len(tasks)} tasks: {stop.name}"
             )
-
-    def report(self, address: int) -> tuple[int, int]:
-        """Return the bits and the saturations of a task's report."""
-        found = Report.from_buffer_copy(self.core.chip.read(address, 16))
-        return found.bits_high << 32 | found.bits_low, found.saturated
