@@ -161,6 +161,15 @@ CONSTANTS: dict[str, Constant] = {
             "s",
             "router pipeline of 5 stages and 380 ns of link (DS, AN7); high: estimate",
         ),
+        _assumed(
+            "kernel_cycles",
+            1.0,
+            1.0,
+            1.1,
+            "of the measured",
+            "emulated cores count by the core's manual (docs/emulator.md); high: an estimate of "
+            "what their timing leaves out, as data memory that DMA and core want at once",
+        ),
         _assumed("packet_send", 12, 40, 80, "cycles", "own count of a loop; high: spin1_api"),
         _sheet(
             "packet_receive", 25, 60, 200, "cycles", "TEM15: 40 to 200; low: own count of a loop"

@@ -1,0 +1,1 @@
+"""Time and energy of a program on a machine: a pure reader of what boards execute."""
