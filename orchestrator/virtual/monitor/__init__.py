@@ -1,0 +1,1 @@
+"""The system software (SC&MP) of virtual chips: what it keeps in memory and answers to hosts."""
