@@ -39,12 +39,42 @@ enum {
 #define DMA_CLEAR_DONE 8u
 #define DMA_INTERRUPTS 0xcc00u /* done, second done, error of the TCM, error of the bus */
 
-/* System controller: interrupts from other cores. */
+/* System controller: interrupts from and to other cores, the locks between them, and the flags by
+ * which the monitor gives the signals SYNC0 and SYNC1: a bit for each virtual core. */
 #define SYSTEM_CONTROLLER REGISTERS(0xf2000000)
-enum { SYSTEM_CLEAR_INTERRUPT = 0x0c / 4 };
+enum {
+    SYSTEM_SET_INTERRUPT = 0x08 / 4,
+    SYSTEM_CLEAR_INTERRUPT = 0x0c / 4,
+    SYSTEM_FLAG = 0x58 / 4,
+    SYSTEM_TEST_AND_SET = 0x100 / 4,
+    SYSTEM_TEST_AND_CLEAR = 0x180 / 4,
+};
 #define SYSTEM_CODE 0x5ec00000u
+enum { LOCK_MAILBOX = 1, LOCK_HEAP = 6 };
 
-/* A core's block in system RAM, at 0xe5007000 + 128 * virtual core number. */
+/* The system software's variables. */
+#define SYSTEM_VARIABLES REGISTERS(0xf5007f00)
+enum {
+    SV_SECONDS = 0x1c / 4,
+    SV_IOBUF_BYTES = 0x50 / 4,
+    SV_SYSTEM_HEAP = 0xd0 / 4,
+    SV_MAILBOX_FLAGS = 0xec / 4,
+};
+#define MONITORS_PHYSICAL_CORE (*(volatile uint8_t *)0xf5007fa8) /* v2p_map[0] */
+
+/* What a core finds in r0: its application's number below, flags above. */
+#define ENTRY_WAIT 0x100u /* hold until START */
+
+enum { MAILBOX_IDLE = 0, MAILBOX_MESSAGE = 1, MAILBOX_PING = 2, MAILBOX_SIGNAL = 3 };
+enum {
+    SIGNAL_START = 3,
+    SIGNAL_PAUSE = 6,
+    SIGNAL_CONTINUE = 7,
+    SIGNAL_EXIT = 8,
+};
+
+/* A core's block in system RAM, at VCPUS + 128 * virtual core number. */
+#define VCPUS 0xe5007000u
 struct vcpu {
     uint32_t r[8];
     uint32_t psr, sp, lr;
@@ -58,6 +88,15 @@ struct vcpu {
     uint32_t spare[3];
     uint32_t user[4];
 };
-enum cpu_state { CPU_RTE = 2, CPU_INIT = 4, CPU_RUN = 7 };
+enum cpu_state {
+    CPU_RTE = 2,
+    CPU_INIT = 4,
+    CPU_WAIT = 5,
+    CPU_RUN = 7,
+    CPU_SYNC0 = 8,
+    CPU_SYNC1 = 9,
+    CPU_PAUSE = 10,
+    CPU_EXIT = 11,
+};
 
 #endif

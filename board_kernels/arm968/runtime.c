@@ -1,4 +1,4 @@
-/* The task loop, interrupts, reports. */
+/* The task loop and reports. */
 #pragma GCC optimize("Os")
 
 #include "chip.h"
@@ -9,37 +9,8 @@ uint8_t workspace[WORKSPACE_BYTES] __attribute__((aligned(8), section(".workspac
 
 extern const struct task_kernel task_kernels[], task_kernels_end[];
 
-static volatile struct vcpu *vcpu;
-static uint32_t physical_core;
 static uint32_t task[TASK_WORDS] __attribute__((aligned(8)));
-static uint64_t measured_bits;
-static uint32_t measured_saturated;
-
-void runtime_stop(uint32_t error)
-{
-    register uint32_t code __asm__("r0") = error;
-
-    __asm__ volatile("svc 0" ::"r"(code) : "memory");
-    __builtin_unreachable();
-}
-
-void runtime_on_interrupt(uint32_t source, uint32_t slot, void (*handler)(void))
-{
-    VIC[VIC_VECTOR + slot] = (uint32_t)handler;
-    VIC[VIC_CONTROL + slot] = VIC_CONTROL_ENABLE | source;
-    VIC[VIC_ENABLE] = 1u << source;
-}
-
-/* A new tape, or SC&MP asking whether the core lives: it does once its command is taken. */
-static void on_mailbox(void)
-{
-    SYSTEM_CONTROLLER[SYSTEM_CLEAR_INTERRUPT] = SYSTEM_CODE | 1u << physical_core;
-    vcpu->command_to_core = 0;
-}
-
-static void on_unexpected(void)
-{
-}
+static struct report measured;
 
 /* Whether a multiply-accumulate has overflowed since the last call. */
 static uint32_t overflowed(void)
@@ -53,17 +24,14 @@ static uint32_t overflowed(void)
 
 void runtime_measure(uint64_t bits, uint32_t saturated)
 {
-    measured_bits |= bits;
-    measured_saturated += saturated;
+    measured.bits_low |= (uint32_t)bits;
+    measured.bits_high |= (uint32_t)(bits >> 32);
+    measured.saturated += saturated;
 }
 
 void runtime_report(uint32_t address)
 {
-    static struct report report;
-
-    report = (struct report){(uint32_t)measured_bits, (uint32_t)(measured_bits >> 32),
-                             measured_saturated, 0};
-    dma_wait(dma_write(&report, address, sizeof report));
+    dma_wait(dma_write(&measured, address, sizeof measured));
 }
 
 static void run_task(void)
@@ -77,8 +45,7 @@ static void run_task(void)
         runtime_stop(ERROR_KIND);
     if (words != kernel->words)
         runtime_stop(ERROR_WORDS);
-    measured_bits = 0;
-    measured_saturated = 0;
+    measured = (struct report){0};
     dma_restart();
     kernel->run(task);
     dma_drain();
@@ -93,6 +60,7 @@ static void run_tape(uint32_t tape)
     vcpu->user[2] = 0;
     for (;;) {
         dma_wait(dma_read(task, tape, sizeof task));
+        monitor_stand_by();
         if ((task[0] & 0xffff) == KIND_END)
             return;
         run_task();
@@ -101,26 +69,28 @@ static void run_tape(uint32_t tape)
     }
 }
 
-void runtime_main(uint32_t app_id, uint32_t physical, volatile struct vcpu *block)
+static void kernel_sync(const struct task_sync *wanted)
+{
+    (void)wanted;
+    monitor_sync();
+}
+
+TASK_KERNEL(KIND_SYNC, kernel_sync, struct task_sync);
+
+void runtime_main(uint32_t entry, uint32_t physical, volatile struct vcpu *block)
 {
     uint32_t sequence = 0;
 
-    vcpu = block;
-    physical_core = physical;
-    vcpu->app_id = (uint8_t)app_id;
-    vcpu->cpu_state = CPU_INIT;
-    vcpu->user[3] = 0;
-    VIC[VIC_DISABLE] = ~0u;
-    VIC[VIC_SELECT] = 0;
-    VIC[VIC_DEFAULT] = (uint32_t)on_unexpected;
+    monitor_start(entry, physical, block);
     dma_start();
-    runtime_on_interrupt(SOURCE_MAILBOX, 2, on_mailbox);
-    vcpu->cpu_state = CPU_RUN;
     overflowed();
     for (;;) {
+        monitor_stand_by();
         runtime_interrupts_off();
-        while (vcpu->user[1] == sequence)
+        if (vcpu->user[1] == sequence) {
             runtime_sleep();
+            continue;
+        }
         runtime_interrupts_on();
         sequence = vcpu->user[1];
         run_tape(vcpu->user[0]);

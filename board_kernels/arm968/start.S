@@ -1,6 +1,6 @@
 @ Exception vectors, start-up, the interrupt's entry and what happens on a fault.
 @
-@ SC&MP enters at address 0 with the application's id in r0. The modes' stack pointers: system
+@ SC&MP enters at address 0, in r0 the application's id and flags. The modes' stack pointers: system
 @ (main and the kernels) and IRQ have stacks of their own; abort, undefined and supervisor mode need
 @ none and hold the address of this core's VCPU block, where a fault stores its registers.
 
@@ -55,7 +55,7 @@ reset:  ldr     r1, =0x30000000         @ DMA controller: physical core in STAT[
 1:      cmp     r3, r4
         strlo   r5, [r3], #4
         blo     1b
-        b       runtime_main            @ (app id, physical core, VCPU); never returns
+        b       runtime_main            @ (entry word, physical core, VCPU); never returns
 
 @ The handlers are C functions whose addresses the VIC holds; it answers at 0xfffff000 too, which the
 @ emulator reaches faster because none of the other devices' pages falls on the same TLB entry.
@@ -69,7 +69,7 @@ interrupt:
         str     r0, [r0]                @ end of interrupt
         ldm     sp!, {r0-r3, r12, pc}^
 
-@ A fault stores registers, code and state, and sleeps for ever.
+@ A fault stores registers, code and state, leaves a line of text and sleeps for ever.
         .macro  FAULT name, code, back
 \name:  stmia   sp, {r0-r7}
         sub     r2, lr, #\back          @ address of the instruction at fault
@@ -96,7 +96,13 @@ report_fault:                           @ r0 code for user3, r1 rt_code, r2 addr
         str     r0, [sp, #VCPU_PSR]
         add     r0, sp, #VCPU_SP
         stmia   r0, {sp}^               @ the interrupted program's stack pointer
+        ldrb    r1, [sp, #VCPU_STATE]
         mov     r0, #STATE_RTE
         strb    r0, [sp, #VCPU_STATE]
+        cmp     r1, r0
+        beq     1f                      @ the explanation has met a fault itself
+        msr     cpsr_c, #0xdf           @ system mode; the interrupted program's stack is given up
+        ldr     sp, =stack_top
+        bl      monitor_explain
 1:      mcr     p15, 0, r0, c7, c0, 4   @ wait for interrupt
         b       1b

@@ -37,12 +37,18 @@ struct report {
 
 /* Kinds: 1 .. 31 here and in task_conv.h, 32 .. 63 in task_weights.h, 64 .. 127 in task_element.h.
  */
-enum { KIND_END = 0, KIND_COPY = 1 };
+enum { KIND_END = 0, KIND_COPY = 1, KIND_SYNC = 3 };
 
 /* bytes (a multiple of 8) from one place in SDRAM to another that does not overlap it. */
 struct task_copy {
     uint32_t header;
     uint32_t source, target, bytes;
+};
+
+/* Wait for the next of the signals SYNC0, SYNC1, SYNC0 ... (state SYNC0, SYNC1). */
+struct task_sync {
+    uint32_t header;
+    uint32_t pad;
 };
 
 #include "task_conv.h"

@@ -18,6 +18,11 @@ struct chip {
     uint32_t ok;         /* bit per physical core */
     uint32_t asleep;     /* bit per physical core */
     uint32_t locks;      /* bit per hardware lock */
+    uint32_t flags;      /* the system controller's flag register */
 };
+
+/* router.c: index of the first multicast entry that a key matches, or MULTICAST_ENTRIES. */
+enum { MULTICAST_ENTRIES = 1024 };
+uint32_t router_match(const struct chip *, uint32_t key);
 
 #endif

@@ -1,6 +1,7 @@
 /* The communications controller: sends packets through the host's function, receives what the host
  * hands over. The controller holds one received packet; others wait in the network for it to be
- * read (the datasheet gives no depth).
+ * read (the datasheet gives no depth), until the router's patience ends. The router's output tries
+ * one packet after the other.
  */
 #include "core.h"
 
@@ -25,27 +26,58 @@ static void update_lines(struct core *core)
     core->lines |= 1u << SOURCE_TX_EMPTY | 1u << SOURCE_TX_NOT_FULL;
 }
 
-static void next_packet(struct core *core)
+/* The cycle at which the first waiting packet is taken or dropped, if nothing else happens. */
+uint64_t comms_next(const struct core *core)
+{
+    const struct comms *c = &core->comms;
+    const struct arrival *first;
+    uint64_t from;
+
+    if (!c->count)
+        return NEVER;
+    first = &c->waiting[c->first];
+    from = first->at > c->free_since ? first->at : c->free_since;
+    if (!c->full)
+        return from;
+    return first->patience < NEVER - from ? from + first->patience : NEVER;
+}
+
+void comms_advance(struct core *core)
 {
     struct comms *c = &core->comms;
+    uint64_t at;
 
-    if (!c->full && c->count) {
-        c->received = c->waiting[c->first];
+    while ((at = comms_next(core)) <= core->counters->cycles && at != NEVER) {
+        const struct packet *packet = &c->waiting[c->first].packet;
+        if (c->full) {
+            c->dropped = *packet;
+            c->free_since = at;
+            core->counters->packets_dropped++;
+        } else {
+            c->received = *packet;
+            c->full = 1;
+            core->counters->packets_received++;
+        }
         c->first = (c->first + 1) % c->capacity;
         c->count--;
-        c->full = 1;
-        core->counters->packets_received++;
     }
     update_lines(core);
 }
 
-int core_receive(struct core *core, const struct packet *packet)
+const struct packet *core_dropped(const struct core *core)
+{
+    return &core->comms.dropped;
+}
+
+/* Hands the core a packet that reaches the router's output at cycle `at`, no earlier than those
+ * before it. -1 without memory. */
+int core_receive(struct core *core, const struct packet *packet, uint64_t at, uint64_t patience)
 {
     struct comms *c = &core->comms;
 
     if (c->count == c->capacity) {
         uint32_t capacity = c->capacity ? 2 * c->capacity : 16;
-        struct packet *grown = malloc(capacity * sizeof *grown);
+        struct arrival *grown = malloc(capacity * sizeof *grown);
         if (grown == NULL)
             return -1;
         for (uint32_t i = 0; i < c->count; i++)
@@ -55,8 +87,8 @@ int core_receive(struct core *core, const struct packet *packet)
         c->first = 0;
         c->capacity = capacity;
     }
-    c->waiting[(c->first + c->count++) % c->capacity] = *packet;
-    next_packet(core);
+    c->waiting[(c->first + c->count++) % c->capacity] = (struct arrival){*packet, at, patience};
+    comms_advance(core);
     return 0;
 }
 
@@ -99,7 +131,9 @@ uint32_t comms_read(struct core *core, uint32_t offset)
     case RKR:
         key = c->received.key;
         c->full = 0;
-        next_packet(core);
+        c->free_since = core->counters->cycles;
+        comms_advance(core);
+        devices_schedule(core);
         return key;
     case SAR:
         return c->source;

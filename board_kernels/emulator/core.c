@@ -40,10 +40,16 @@ int core_hook(struct core *core, int kind, void *function)
     return core->unicorn->hook_add(core->engine, &hook, kind, function, core, 1, 0);
 }
 
+enum { TRANSLATIONS_SIZE = 16 << 20 }; /* bytes of host code; the image's 32 KB make 2 to 3 MB */
+
 static int attach(struct core *core)
 {
     int error = core->unicorn->open(UC_ARCH_ARM, UC_MODE_ARM946, &core->engine);
 
+    /* the default, 1 GiB a core, is only reserved, but 68 cores would reserve 68 */
+    if (!error)
+        error = core->unicorn->ctl(core->engine, UC_CTL_WRITE(UC_CTL_TCG_BUFFER_SIZE, 1),
+                                   TRANSLATIONS_SIZE);
     if (!error)
         error = memory_attach(core);
     if (!error)
@@ -118,8 +124,8 @@ void core_interrupt(struct core *core, uint32_t source)
         core->vic.soft |= 1u << source;
 }
 
-/* Starts over at address 0 with devices at rest; the TCMs hold what was put there. */
-void core_reset(struct core *core, uint32_t argument)
+/* Starts over at an address with devices at rest; the TCMs hold what was put there. */
+void core_reset(struct core *core, uint32_t address, uint32_t argument)
 {
     static const struct timer idle = {.control = 0x20, .expires = NEVER};
 
@@ -135,8 +141,8 @@ void core_reset(struct core *core, uint32_t argument)
     comms_reset(core);
     core->substitute_count = 0;
     core->owed = 0;
-    core->asleep = 0;
-    core->pc = core->block_end = core->next_pc = 0;
+    core->asleep = core->trapped = 0;
+    core->pc = core->block_end = core->next_pc = address;
     run_forget_code(core);
     __atomic_fetch_and(&core->chip->interrupts, ~(1u << core->physical), __ATOMIC_SEQ_CST);
     core_set_register(core, UC_ARM_REG_CPSR, MODE_SUPERVISOR | NO_IRQ | NO_FIQ);

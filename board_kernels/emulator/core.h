@@ -61,6 +61,7 @@ struct counters {
     uint64_t substituted;  /* calls of host functions */
     uint64_t packets_sent;
     uint64_t packets_received;
+    uint64_t packets_dropped; /* by the router, because the core did not take them in time */
     uint64_t checked_cycles; /* checking mode: by the model of every instruction */
 };
 
@@ -106,12 +107,21 @@ struct packet {
 
 typedef void packet_sent_fn(void *context, const struct packet *);
 
+/* A packet on its way to the core: when it is at the router's output, and how many cycles the
+ * router tries to hand it over before it drops it (NEVER: without end). */
+struct arrival {
+    struct packet packet;
+    uint64_t at, patience;
+};
+
 struct comms {
     uint32_t control, data, source;
     struct packet received;
     uint32_t full;
-    struct packet *waiting; /* in the network, for the slot to come free */
+    struct arrival *waiting; /* in the network, for the slot to come free */
     uint32_t first, count, capacity;
+    uint64_t free_since; /* cycle from which the router's output tries the first of them */
+    struct packet dropped; /* the last */
     packet_sent_fn *sent;
     void *context;
 };
@@ -137,6 +147,7 @@ struct core {
     uint64_t next_event; /* cycle at which a device changes, or the run ends */
     uint64_t limit;      /* cycle at which the run ends */
     uint32_t asleep;
+    uint32_t trapped; /* the host wants an undefined instruction to happen here */
     uint32_t pc;                    /* to go on at */
     uint32_t interrupted;           /* the stretch ended at a block's start, on purpose */
     uint32_t exception;             /* Unicorn's number of the one that ended the stretch, or 0 */
@@ -203,6 +214,8 @@ bool vic_fiq(const struct core *);
 uint32_t comms_read(struct core *, uint32_t offset);
 void comms_write(struct core *, uint32_t offset, uint32_t value);
 void comms_reset(struct core *);
+void comms_advance(struct core *);
+uint64_t comms_next(const struct core *);
 void comms_close(struct core *);
 uint32_t system_read(struct core *, uint32_t offset);
 void system_write(struct core *, uint32_t offset, uint32_t value);

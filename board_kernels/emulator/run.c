@@ -12,21 +12,26 @@ enum { EXCEPTION_UNDEFINED = 1, EXCEPTION_SUPERVISOR = 2 }; /* Unicorn's numbers
 enum { NOWHERE = ITCM_SIZE - 2 };
 enum { FAULT_HANDLER_CYCLES = 100000 };
 
+static uint64_t next_of_devices(const struct core *core)
+{
+    uint64_t dma = dma_next(core), timer = timer_next(core), packet = comms_next(core);
+    uint64_t first = dma < timer ? dma : timer;
+
+    return first < packet ? first : packet;
+}
+
 void devices_schedule(struct core *core)
 {
-    uint64_t next = core->limit, dma = dma_next(core), timer = timer_next(core);
+    uint64_t next = next_of_devices(core);
 
-    if (dma < next)
-        next = dma;
-    if (timer < next)
-        next = timer;
-    core->next_event = core->reload ? 0 : next;
+    core->next_event = core->reload ? 0 : next < core->limit ? next : core->limit;
 }
 
 static void advance_devices(struct core *core)
 {
     dma_advance(core);
     timer_advance(core);
+    comms_advance(core);
     devices_schedule(core);
 }
 
@@ -223,8 +228,7 @@ static void run_stretch(struct core *core)
 static bool wake(struct core *core)
 {
     while (!requested(core)) {
-        uint64_t dma = dma_next(core), timer = timer_next(core);
-        uint64_t until = dma < timer ? dma : timer;
+        uint64_t until = next_of_devices(core);
         if (until == NEVER)
             return false;
         if (until > core->limit)
@@ -273,6 +277,19 @@ static void set_limit(struct core *core, uint64_t cycles)
     devices_schedule(core);
 }
 
+/* The cycle at which a sleeping core goes on by itself: NEVER if only the host can wake it, the
+ * present one if it is awake. */
+uint64_t core_wakes_at(const struct core *core)
+{
+    return core->asleep && !requested(core) ? next_of_devices(core) : core->counters->cycles;
+}
+
+/* Lets an undefined instruction happen where the core is, when it runs next. */
+void core_trap(struct core *core)
+{
+    core->trapped = 1;
+}
+
 /* Runs at most `cycles`, until the core sleeps with nothing under way that wakes it, or a fault.
  * After a fault the image's handler runs on for a while and the core stays stopped.
  */
@@ -283,7 +300,11 @@ int core_run(struct core *core, uint64_t cycles)
     if (core->fault.kind)
         return STOP_FAULT;
     set_limit(core, cycles);
-    stop = run_to_limit(core);
+    if (core->trapped) {
+        core->asleep = 0;
+        core_fault(core, FAULT_UNDEFINED, core->pc, 4, 1);
+    }
+    stop = core->trapped ? STOP_FAULT : run_to_limit(core);
     if (stop == STOP_FAULT) {
         struct fault fault = core->fault;
         fault_enter_handler(core);

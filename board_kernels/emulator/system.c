@@ -1,10 +1,11 @@
 /* The system controller, as far as application cores use it: interrupts between cores, hardware
- * locks, status bits. Other registers hold what was written.
+ * locks, status and flag bits. Other registers hold what was written.
  */
 #include "core.h"
 
 enum { CHIP_ID = 0x00, SET_INTERRUPT = 0x08, CLEAR_INTERRUPT = 0x0c, SET_OK = 0x10 };
-enum { CLEAR_OK = 0x14, ASLEEP = 0x64, TEST_AND_SET = 0x100, TEST_AND_CLEAR = 0x180 };
+enum { CLEAR_OK = 0x14, SET_FLAG = 0x58, CLEAR_FLAG = 0x5c, ASLEEP = 0x64 };
+enum { TEST_AND_SET = 0x100, TEST_AND_CLEAR = 0x180 };
 enum { LOCKS_END = 0x200, ALL_CORES = (1 << CHIP_CORES) - 1 };
 
 static uint32_t take_lock(struct chip *chip, uint32_t offset)
@@ -33,6 +34,9 @@ uint32_t system_read(struct core *core, uint32_t offset)
     case SET_OK:
     case CLEAR_OK:
         return chip->ok;
+    case SET_FLAG:
+    case CLEAR_FLAG:
+        return chip->flags;
     case ASLEEP:
         return chip->asleep;
     default:
@@ -57,6 +61,12 @@ void system_write(struct core *core, uint32_t offset, uint32_t value)
         break;
     case CLEAR_OK:
         __atomic_fetch_and(&chip->ok, ~cores, __ATOMIC_SEQ_CST);
+        break;
+    case SET_FLAG:
+        __atomic_fetch_or(&chip->flags, cores, __ATOMIC_SEQ_CST);
+        break;
+    case CLEAR_FLAG:
+        __atomic_fetch_and(&chip->flags, ~cores, __ATOMIC_SEQ_CST);
         break;
     default:
         chip->system[offset / 4] = value;

@@ -31,7 +31,7 @@ enum {
     UC_ARM_REG_R0 = 66,
 };
 #define UC_CTL_WRITE(type, arguments) ((type) | (arguments) << 26 | 1 << 30)
-enum { UC_CTL_TB_FLUSH = 10, UC_CTL_TLB_TYPE = 12 };
+enum { UC_CTL_TB_FLUSH = 10, UC_CTL_TLB_TYPE = 12, UC_CTL_TCG_BUFFER_SIZE = 13 };
 enum { UC_TLB_VIRTUAL = 1 };
 
 struct uc_tlb_entry {

@@ -6,6 +6,7 @@ Addresses, the VCPU blocks and the system variables are those of the chip and it
 
 import mmap
 import struct
+import sys
 from collections.abc import Sequence
 from typing import Final
 
@@ -16,6 +17,8 @@ from orchestrator.errors import ArgumentError
 
 SDRAM_BASE: Final = 0x60000000
 SDRAM_BYTES: Final = 128 << 20
+ROUTER_BASE: Final = 0xE1000000
+ROUTER_BYTES: Final = 0x18000
 SYSTEM_RAM_BASE: Final = 0xE5000000
 SYSTEM_RAM_BYTES: Final = 0x8000
 VCPU_BASE: Final = 0xE5007000
@@ -27,12 +30,20 @@ CHIP_STATE_BYTES: Final = 0x24000
 
 _ALIAS: Final = 0x10000000
 _PAGE: Final = 0x1000
+_NO_RESERVE: Final = 0x4000 if sys.platform == "linux" else 0
+"""MAP_NORESERVE, which Python names since 3.13: a machine of many chips touches little of each."""
+
+_ROUTER_OFFSET: Final = SYSTEM_RAM_BYTES
+_INTERRUPTS_OFFSET: Final = 0x23000
+_FLAGS_OFFSET: Final = _INTERRUPTS_OFFSET + 16
+_MULTICAST_ENTRIES: Final = 1024
 
 
 def new_pages(size: int, *, shared: bool) -> NDArray[np.uint8]:
     """Return zeros in pages of their own, which forked processes share or get copies of."""
     kind = mmap.MAP_SHARED if shared else mmap.MAP_PRIVATE
-    return np.frombuffer(mmap.mmap(-1, size, kind | mmap.MAP_ANONYMOUS), dtype=np.uint8)
+    pages = mmap.mmap(-1, size, kind | mmap.MAP_ANONYMOUS | _NO_RESERVE)
+    return np.frombuffer(pages, dtype=np.uint8)
 
 
 class ChipMemory:
@@ -51,6 +62,10 @@ class ChipMemory:
     ----------
     sdram
         uint8 [sdram_bytes], the SDRAM from address 0x60000000.
+    router
+        uint32 [24576], the router's registers from address 0xe1000000: multicast routes from word
+        0x1000, keys from 0x2000, masks from 0x3000, the point-to-point table from 0x4000. At first
+        no key matches.
 
     Raises
     ------
@@ -73,10 +88,17 @@ class ChipMemory:
         self.physical_cores = tuple(cores)
         self.sdram = new_pages(sdram_bytes, shared=True)
         self.state = new_pages(CHIP_STATE_BYTES, shared=True)
+        self._router = self.state[_ROUTER_OFFSET : _ROUTER_OFFSET + ROUTER_BYTES]
+        self.router = self._router.view("<u4")
+        self._words = self.state.view("<u4")
+        self.router[0x1000 : 0x1000 + _MULTICAST_ENTRIES] = 0xFF000000
+        self.router[0x2000 : 0x2000 + _MULTICAST_ENTRIES] = 0xFFFFFFFF
         self._write_system_variables()
 
     def memory(self, address: int, size: int) -> NDArray[np.uint8]:
-        """Return a view of ``size`` bytes of SDRAM or system RAM, at either of its addresses.
+        """Return a view of ``size`` bytes of a shared memory, at either of its addresses.
+
+        These are the SDRAM, the system RAM and the router's registers.
 
         Raises
         ------
@@ -84,23 +106,28 @@ class ChipMemory:
             Not all of these bytes lie in one of the memories.
         """
         system_ram = self.state[:SYSTEM_RAM_BYTES]
-        for base, memory in ((SDRAM_BASE, self.sdram), (SYSTEM_RAM_BASE, system_ram)):
+        for base, memory in (
+            (SDRAM_BASE, self.sdram),
+            (SYSTEM_RAM_BASE, system_ram),
+            (ROUTER_BASE, self._router),
+        ):
             for start in (base, base + _ALIAS):
                 offset = address - start
                 if 0 <= offset and size >= 0 and offset + size <= memory.size:
                     return memory[offset : offset + size]
         raise ArgumentError(
             f"{size} bytes at 0x{address:08x} are not in the chip's SDRAM "
-            f"(0x{SDRAM_BASE:08x}, {self.sdram.size} bytes) or system RAM "
-            f"(0x{SYSTEM_RAM_BASE:08x}, {SYSTEM_RAM_BYTES} bytes)"
+            f"(0x{SDRAM_BASE:08x}, {self.sdram.size} bytes), system RAM "
+            f"(0x{SYSTEM_RAM_BASE:08x}, {SYSTEM_RAM_BYTES} bytes) or router "
+            f"(0x{ROUTER_BASE:08x}, {ROUTER_BYTES} bytes)"
         )
 
     def read(self, address: int, size: int) -> bytes:
-        """Return a copy of ``size`` bytes of SDRAM or system RAM."""
+        """Return a copy of ``size`` bytes of a shared memory."""
         return self.memory(address, size).tobytes()
 
     def write(self, address: int, data: bytes | bytearray | memoryview) -> None:
-        """Copy bytes into SDRAM or system RAM."""
+        """Copy bytes into a shared memory."""
         self.memory(address, len(data))[:] = np.frombuffer(data, dtype=np.uint8)
 
     def read_word(self, address: int) -> int:
@@ -114,6 +141,18 @@ class ChipMemory:
     def vcpu(self, virtual: int) -> int:
         """Return the address of a virtual core's VCPU block."""
         return VCPU_BASE + VCPU_BYTES * virtual
+
+    def interrupt(self, physical: int, raised: bool) -> None:
+        """Raise or clear the system controller's interrupts of a mask of physical cores."""
+        self._set_bits(_INTERRUPTS_OFFSET, physical, raised)
+
+    def flag(self, virtual: int, raised: bool) -> None:
+        """Set or clear the system controller's flags of a mask of virtual cores."""
+        self._set_bits(_FLAGS_OFFSET, virtual, raised)
+
+    def _set_bits(self, offset: int, mask: int, raised: bool) -> None:
+        word = int(self._words[offset // 4])
+        self._words[offset // 4] = word | mask if raised else word & ~mask
 
     def _write_system_variables(self) -> None:
         """Fill in what applications read of the system software's variables."""

@@ -10,13 +10,14 @@ import weakref
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum, IntEnum
+from enum import Enum
 from typing import Any, Final, Protocol
 
 import numpy as np
 
 from orchestrator.errors import ArgumentError, RunError
 from orchestrator.virtual.chip import ChipMemory, new_pages
+from orchestrator.virtual.core_fault import FAULT_TEXTS, CoreStopped, FaultKind, FaultReport
 from orchestrator.virtual.emulator_library import (
     PACKET_SENT,
     Counters,
@@ -54,7 +55,7 @@ class Piece(Protocol):
 
 
 class Loadable(Protocol):
-    """What a core runs; it starts at address 0."""
+    """What a core runs."""
 
     @property
     def segments(self) -> Sequence[Piece]:
@@ -72,98 +73,6 @@ class Stop(Enum):
     """In wait for interrupt, with nothing under way that ends it."""
     CYCLES = 1
     """As many cycles as were allowed."""
-
-
-class FaultKind(IntEnum):
-    """``enum fault_kind``."""
-
-    RUN_TIME_ERROR = 0
-    LOAD = 1
-    STORE = 2
-    FETCH = 3
-    UNDEFINED = 4
-    THUMB = 5
-    UNALIGNED = 6
-    DMA = 7
-    DEVICE = 8
-    SUBSTITUTE = 9
-    EMULATOR = 10
-
-
-_TEXTS: Final = {
-    FaultKind.LOAD: "load from 0x{address:08x}, which is outside memory",
-    FaultKind.STORE: "store to 0x{address:08x}, which is outside memory",
-    FaultKind.FETCH: "jump to 0x{address:08x}, which is outside the ITCM",
-    FaultKind.UNDEFINED: "undefined instruction",
-    FaultKind.THUMB: "Thumb code, for which there is no timing: compile with -marm",
-    FaultKind.UNALIGNED: "access to 0x{address:08x}, which is not a multiple of {size}",
-    FaultKind.DMA: "DMA controller refuses address 0x{address:08x}, {size} bytes",
-    FaultKind.DEVICE: "access of {size} bytes at 0x{address:08x}: devices take whole words",
-    FaultKind.SUBSTITUTE: "substituted routine is given address 0x{address:08x}, {size} bytes",
-    FaultKind.EMULATOR: "Unicorn stops with error {address}",
-}
-
-
-@dataclass(frozen=True, kw_only=True)
-class FaultReport:
-    """Where and why a core stopped.
-
-    Attributes
-    ----------
-    kind
-        What happened.
-    text
-        The same for people.
-    core
-        Virtual core number.
-    task
-        Tasks of its tape that the core had finished, so the index of the one it was at.
-    pc
-        Address of the instruction, or of the start of the basic block it is in.
-    symbol
-        Nearest symbol at or below it with the distance, ``name+0x12``.
-    registers
-        r0 to r15 at the fault; r8 to r12 and r14 are 0 for a run-time error, whose registers the
-        image stored.
-    cpsr
-        Program status at the fault.
-    rt_code
-        Run-time error code that the image left in its VCPU block, 0 if none.
-    """
-
-    kind: FaultKind
-    text: str
-    core: int
-    task: int
-    pc: int
-    symbol: str
-    registers: tuple[int, ...]
-    cpsr: int
-    rt_code: int
-
-    def __str__(self) -> str:
-        lines = [
-            f"core {self.core} stopped at task {self.task}: {self.text}",
-            f"at 0x{self.pc:08x} {self.symbol}, cpsr 0x{self.cpsr:08x}, rt_code {self.rt_code}",
-        ]
-        for first in range(0, 16, 4):
-            words = (f"r{i:<2d} 0x{self.registers[i]:08x}" for i in range(first, first + 4))
-            lines.append("  ".join(words))
-        return "\n".join(lines)
-
-
-class CoreStopped(RunError):
-    """A core met a fault and runs no more until it is booted again.
-
-    Attributes
-    ----------
-    report
-        The whole of what is known.
-    """
-
-    def __init__(self, report: FaultReport):
-        super().__init__(str(report))
-        self.report = report
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -293,15 +202,27 @@ class Core:
         block[45] = self.chip.physical_cores[self.number]
         block[47] = app_id
         self.chip.write(vcpu, bytes(block))
+        self.load(argument=app_id)
+        return self.run(max_cycles)
+
+    def load(self, address: int = 0, argument: int = 0) -> None:
+        """Put the image into the memories and reset the core; `run` starts it.
+
+        Parameters
+        ----------
+        address
+            Where it starts, in supervisor mode without interrupts.
+        argument
+            32 bits that it finds in r0.
+        """
         self.itcm[:] = 0
         for piece in self.image.segments:
             memory, base = (self.itcm, 0) if piece.address < DTCM_BASE else (self.dtcm, DTCM_BASE)
             start = piece.address - base
             memory[start : start + len(piece.data)] = np.frombuffer(piece.data, dtype=np.uint8)
-        self._library.core_reset(self._core, app_id)
+        self._library.core_reset(self._core, address, argument)
         if self._substitute:
             self._install_substitutes()
-        return self.run(max_cycles)
 
     def _install_substitutes(self) -> None:
         index = 0
@@ -352,14 +273,48 @@ class Core:
             self._sent = PACKET_SENT(lambda _, fields: receiver(_packet(fields.contents)))
         self._library.core_on_packet(self._core, self._sent, None)
 
-    def receive(self, packet: Packet) -> None:
-        """Hand the core a packet; it waits in the network until those before it are read."""
+    def receive(self, packet: Packet, at: int | None = None, patience: int | None = None) -> None:
+        """Send the core a packet; it waits in the network until those before it are read.
+
+        Parameters
+        ----------
+        packet
+            The packet.
+        at
+            The cycle at which it arrives, not before those sent earlier; None: now.
+        patience
+            Cycles after which the router gives it up if the core has not taken it; None: never.
+        """
         has = packet.payload is not None
         fields = PacketFields(
             packet.control & 0xFD | (2 if has else 0), packet.key, packet.payload or 0, packet.route
         )
-        if self._library.core_receive(self._core, ctypes.byref(fields)):
+        arrival = self.cycles if at is None else at
+        limit = _FOREVER if patience is None else patience
+        if self._library.core_receive(self._core, ctypes.byref(fields), arrival, limit):
             raise RunError(f"no memory for the packets that wait for core {self.number}")
+
+    @property
+    def last_dropped(self) -> Packet:
+        """The packet that the router gave up last; meaningful once `packets_dropped` is not 0."""
+        return _packet(self._library.core_dropped(self._core).contents)
+
+    def trap(self) -> None:
+        """Let an undefined instruction happen where the core is, in its next run."""
+        self._library.core_trap(self._core)
+
+    @property
+    def wakes_at(self) -> int | None:
+        """The cycle at which it goes on by itself: now unless it sleeps, None without end."""
+        cycle = int(self._library.core_wakes_at(self._core))
+        return None if cycle == _FOREVER else cycle
+
+    def sleep_until(self, cycle: int) -> None:
+        """Let a sleeping core's time pass, to `wakes_at` at most; earlier times change nothing."""
+        passed = cycle - self.cycles
+        if passed > 0:
+            self._counters.cycles += passed
+            self._counters.sleep_cycles += passed
 
     @property
     def cycles(self) -> int:
@@ -407,6 +362,11 @@ class Core:
         return int(self._counters.bus_writes)
 
     @property
+    def packets_dropped(self) -> int:
+        """Packets that the router gave up because the core did not take them in time."""
+        return int(self._counters.packets_dropped)
+
+    @property
     def substituted(self) -> int:
         """Calls of host functions in place of inner products."""
         return int(self._counters.substituted)
@@ -433,7 +393,7 @@ class Core:
             registers = (*words[:8], 0, 0, 0, 0, 0, sp, 0, pc)
         else:
             kind = FaultKind(fault.kind)
-            text = _TEXTS[kind].format(address=fault.address, size=fault.size)
+            text = FAULT_TEXTS[kind].format(address=fault.address, size=fault.size)
             registers, pc, cpsr = tuple(fault.registers), fault.pc, fault.cpsr
         return FaultReport(
             kind=kind,

@@ -26,7 +26,7 @@ class Counters(Structure):
         (name, c_uint64)
         for name in (
             "cycles instructions dma_bytes dma_transfers bus_reads bus_writes interrupts "
-            "sleep_cycles substituted packets_sent packets_received checked_cycles"
+            "sleep_cycles substituted packets_sent packets_received packets_dropped checked_cycles"
         ).split()
     ]
 
@@ -77,12 +77,16 @@ _SIGNATURES: Final = {
     "core_close": (None, [_CORE]),
     "core_fault_report": (POINTER(Fault), [_CORE]),
     "core_on_packet": (None, [_CORE, PACKET_SENT, c_void_p]),
-    "core_receive": (c_int, [_CORE, POINTER(PacketFields)]),
+    "core_receive": (c_int, [_CORE, POINTER(PacketFields), c_uint64, c_uint64]),
+    "core_dropped": (POINTER(PacketFields), [_CORE]),
     "core_interrupt": (None, [_CORE, c_uint32]),
-    "core_reset": (None, [_CORE, c_uint32]),
+    "core_reset": (None, [_CORE, c_uint32, c_uint32]),
     "core_run": (c_int, [_CORE, c_uint64]),
+    "core_trap": (None, [_CORE]),
+    "core_wakes_at": (c_uint64, [_CORE]),
     "core_substitute": (c_int, [_CORE, c_uint32, c_uint32]),
     "substitute_symbol": (c_char_p, [c_uint32]),
+    "router_match": (c_uint32, [c_void_p, c_uint32]),
     "timing_rows": (c_uint32, []),
 }
 

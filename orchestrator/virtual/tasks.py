@@ -62,6 +62,14 @@ class Copy(Task):
     ]
 
 
+class Sync(Task):
+    """Wait for the next of the signals SYNC0, SYNC1, SYNC0 and so on."""
+
+    kind = 3
+    c_name = "task_sync"
+    _fields_ = [("header", ctypes.c_uint32), ("pad", ctypes.c_uint32)]
+
+
 def tape(tasks: Iterable[Task]) -> bytes:
     """Return tasks one after the other, with the end behind them."""
     return b"".join(bytes(task) for task in tasks) + bytes(4 * TASK_WORDS)

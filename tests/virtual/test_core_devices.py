@@ -7,7 +7,8 @@ import pytest
 
 from orchestrator.errors import ArgumentError
 from orchestrator.virtual.chip import ChipMemory
-from orchestrator.virtual.core import Core, CoreStopped, FaultKind, Packet, Stop
+from orchestrator.virtual.core import Core, Packet, Stop
+from orchestrator.virtual.core_fault import CoreStopped, FaultKind
 
 RESULTS = 0x60080000
 """Where the programs leave what they saw."""
@@ -562,7 +563,7 @@ start:  ldr     r1, =0x60080000
 
 
 def test_plain_registers_keep_what_is_written(boot):
-    words = {0xF1004000: 5, 0xE1010010: 6, 0xF200005C: 7, 0xE0000010: 8, 0xE3000C00: 9}
+    words = {0xF1004000: 5, 0xE1010010: 6, 0xF2000060: 7, 0xE0000010: 8, 0xE3000C00: 9}
     stores = "".join(
         f" ldr r0, ={address}\n mov r1, #{value}\n str r1, [r0]\n"
         for address, value in words.items()

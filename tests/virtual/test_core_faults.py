@@ -10,7 +10,8 @@ from programs import Program
 from orchestrator.errors import ArgumentError, MissingToolError, RunError
 from orchestrator.virtual import emulator_library
 from orchestrator.virtual.chip import ChipMemory
-from orchestrator.virtual.core import Core, CoreStopped, FaultKind
+from orchestrator.virtual.core import Core
+from orchestrator.virtual.core_fault import CoreStopped, FaultKind
 from orchestrator.virtual.elf import Segment
 
 LOOP = "\nidle: sleep\n b idle\n .ltorg\n"

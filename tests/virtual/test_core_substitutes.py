@@ -8,9 +8,10 @@ import pytest
 
 from orchestrator.model import ops
 from orchestrator.model.shapes import ConvShape
-from orchestrator.virtual.arm_kernels.runner import TaskRunner
+from orchestrator.virtual.arm_kernels.runner import CoreRunner
 from orchestrator.virtual.chip import ChipMemory
-from orchestrator.virtual.core import Core, CoreStopped, FaultKind
+from orchestrator.virtual.core import Core
+from orchestrator.virtual.core_fault import CoreStopped, FaultKind
 from orchestrator.virtual.layout import to_board
 from orchestrator.virtual.tasks_weights import WeightGradient
 
@@ -29,7 +30,7 @@ class Run:
         core = Core(
             chip, 1, image, substitute=substitute, check=check, dma_bytes_per_cycle=bandwidth
         )
-        runner = TaskRunner(core)
+        runner = CoreRunner(core)
         task = WeightGradient(
             e=e_address or runner.put(to_board(self.e)),
             x=runner.put(to_board(self.x)),

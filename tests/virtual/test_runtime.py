@@ -8,7 +8,8 @@ from orchestrator.model.shapes import ConvShape
 from orchestrator.virtual.arm_kernels import ArmKernels
 from orchestrator.virtual.arm_kernels.runner import CoreRunner
 from orchestrator.virtual.chip import ChipMemory
-from orchestrator.virtual.core import Core, CoreStopped
+from orchestrator.virtual.core import Core
+from orchestrator.virtual.core_fault import CoreStopped
 from orchestrator.virtual.image import DTCM, build_image
 from orchestrator.virtual.tasks import Copy, TaskError
 
