@@ -11,7 +11,7 @@ from typing import Protocol
 from orchestrator.machine.links import Link
 from orchestrator.machine.machine import Chip
 from orchestrator.virtual.chip import ChipMemory
-from orchestrator.wire.datagrams import SdpMessage
+from orchestrator.wire.datagrams import HOST_CORE, SdpMessage
 from orchestrator.wire.layout import Vcpu
 from orchestrator.wire.numbers import CoreState, Result, Signal
 
@@ -107,7 +107,7 @@ class StateCores:
     """Cores that execute nothing: they change states as a program with one barrier would.
 
     A loaded core goes to SYNC0 (with `wait` by way of READY and START), then to RUNNING; EXIT
-    finishes it. It sends every message back to where it came from.
+    finishes it. It sends a host's messages back.
     """
 
     def __init__(self, surroundings: Surroundings):
@@ -137,8 +137,9 @@ class StateCores:
                 self._set(x, y, core, _NEXT_STATE[signal][1])
 
     def deliver(self, x: int, y: int, message: SdpMessage) -> Result:
-        """Send the message back."""
-        self._surroundings.send(x, y, message.answered(message.data, message.tag))
+        """Send the message back if it is a host's: cores would send each other's for ever."""
+        if message.source.core == HOST_CORE:
+            self._surroundings.send(x, y, message.answered(message.data, message.tag))
         return Result.OK
 
     def memories(self, x: int, y: int, core: int) -> tuple[memoryview, memoryview] | None:

@@ -1,0 +1,109 @@
+"""Commands that read and write memory: a monitor's, a core's own, a neighbour's.
+
+References
+----------
+spinnaker_tools ``scamp-cmd.c`` (``cmd_read``, ``cmd_write``, ``cmd_fill``, ``cmd_link_read``).
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from orchestrator.virtual.monitor.chip import CoreMemories, MonitoredChip
+from orchestrator.wire.datagrams import ScpRequest
+from orchestrator.wire.numbers import MAX_SCP_DATA, Command, Result
+
+if TYPE_CHECKING:
+    from orchestrator.virtual.monitor.machine import BootedMachine
+
+Answer = tuple[Result, bytes]
+
+_OK: Final = (Result.OK, b"")
+_BAD: Final = (Result.ARGUMENT, b"")
+_WORD_UNIT: Final = 2
+_MAX_FILL_BYTES: Final = 128 << 20
+
+
+def _memories(machine: "BootedMachine", chip: MonitoredChip, core: int) -> CoreMemories:
+    if core:
+        return lambda: machine.cores.memories(*chip.position, core)
+    return chip.monitor_tcm
+
+
+def _read(machine: "BootedMachine", chip: MonitoredChip, core: int, request: ScpRequest) -> Answer:
+    return _read_from(machine, chip, core, request, request.arg3)
+
+
+def _read_from(
+    machine: "BootedMachine", chip: MonitoredChip, core: int, request: ScpRequest, unit: int
+) -> Answer:
+    address, size = request.arg1, request.arg2
+    if size > MAX_SCP_DATA or unit > _WORD_UNIT or (address | size) & (1 << unit) - 1:
+        return _BAD
+    chip.before_read(address, size, machine.clock())
+    view = chip.view(address, size, _memories(machine, chip, core))
+    return (Result.OK, bytes(view)) if view is not None else _BAD
+
+
+def _write(machine: "BootedMachine", chip: MonitoredChip, core: int, request: ScpRequest) -> Answer:
+    return _write_to(machine, chip, core, request, request.arg3)
+
+
+def _write_to(
+    machine: "BootedMachine", chip: MonitoredChip, core: int, request: ScpRequest, unit: int
+) -> Answer:
+    address, size = request.arg1, request.arg2
+    if size > MAX_SCP_DATA or unit > _WORD_UNIT or (address | size) & (1 << unit) - 1:
+        return _BAD
+    if size > len(request.data):
+        return Result.LENGTH, b""
+    view = chip.view(address, size, _memories(machine, chip, core))
+    if view is None:
+        return _BAD
+    view[:] = request.data[:size]
+    chip.after_write(address, size)
+    return _OK
+
+
+def _fill(machine: "BootedMachine", chip: MonitoredChip, core: int, request: ScpRequest) -> Answer:
+    """Store a word (arg2) over and over: arg3 bytes, whole words."""
+    address, size = request.arg1, request.arg3
+    if (address | size) & 3 or size > _MAX_FILL_BYTES:
+        return _BAD
+    view = chip.view(address, size, _memories(machine, chip, core))
+    if view is None:
+        return _BAD
+    view[:] = request.arg2.to_bytes(4, "little") * (size // 4)
+    chip.after_write(address, size)
+    return _OK
+
+
+def _link_read(
+    machine: "BootedMachine", chip: MonitoredChip, core: int, request: ScpRequest
+) -> Answer:
+    if core or request.arg3 > 5:
+        return (Result.COMMAND, b"") if core else _BAD
+    there = machine.crosses(chip, request.arg3)
+    if there is None:
+        return Result.TIMEOUT, b""
+    return _read_from(machine, there, 0, request, _WORD_UNIT)
+
+
+def _link_write(
+    machine: "BootedMachine", chip: MonitoredChip, core: int, request: ScpRequest
+) -> Answer:
+    if core or request.arg3 > 5:
+        return (Result.COMMAND, b"") if core else _BAD
+    there = machine.crosses(chip, request.arg3)
+    if there is None:
+        return Result.TIMEOUT, b""
+    return _write_to(machine, there, 0, request, _WORD_UNIT)
+
+
+COMMANDS: Final[dict[int, Callable[["BootedMachine", MonitoredChip, int, ScpRequest], Answer]]] = {
+    Command.READ: _read,
+    Command.WRITE: _write,
+    Command.FILL: _fill,
+    Command.LINK_READ: _link_read,
+    Command.LINK_WRITE: _link_write,
+}
+"""By number; also takes the core that is asked."""
