@@ -40,6 +40,8 @@ LEVELS = {
     "perf": 4,
     "train": 4,
     "virtual.arm_kernels": 4,
+    "boards.hardware.selftest": 5,
+    "boards.hardware.selftest": 5,
     "keras": 5,
     "studies": 5,
     "bench": 6,

@@ -1,0 +1,81 @@
+"""Tries every link: who is at its other end, and whether patterns come back as they were sent."""
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+import numpy as np
+
+from orchestrator.boards.hardware.selftest.cases import SEED
+from orchestrator.boards.hardware.selftest.door import Door
+from orchestrator.boards.hardware.selftest.report import Fault, Finding
+from orchestrator.errors import RunError
+from orchestrator.machine.links import Link
+from orchestrator.machine.machine import Chip
+from orchestrator.wire.layout import SYSTEM_VARIABLES
+
+_PATTERN_BYTES: Final = 256
+"""What one command carries over a link."""
+
+
+def test_links(
+    door: Door, chips: frozenset[Chip], note: Callable[[str], None]
+) -> tuple[int, list[Finding]]:
+    """Return how many links were tried, each from both ends, and what is wrong with them.
+
+    A link is tried with commands that a monitor hands to its neighbour over that link alone: the
+    neighbour's coordinates are read, then words that alternate, their complement and random ones
+    are written to its memory and read back.
+
+    Parameters
+    ----------
+    door : to the machine.
+    chips : whose links are tried, where the machine says that they work.
+    note : told what is being done.
+    """
+    places: dict[Chip, int] = {}
+    tried, findings = 0, []
+    note(f"trying the links of {len(chips)} chips")
+    for x, y in sorted(chips):
+        for link in Link:
+            neighbour = door.machine.neighbour(x, y, link)
+            if neighbour is None:
+                continue
+            tried += 1
+            for test, text in _faults(door, (x, y), link, neighbour, places):
+                finding = Finding(x=x, y=y, link=link, fault=Fault.WRONG, test=test, text=text)
+                findings.append(finding)
+                break
+    return tried, findings
+
+
+def _faults(
+    door: Door, chip: Chip, link: Link, neighbour: Chip, places: dict[Chip, int]
+) -> Iterator[tuple[str, str]]:
+    """Yield what was tried and what went wrong."""
+    doing = "reading the neighbour's coordinates"
+    try:
+        y, x = door.link_read(*chip, link, SYSTEM_VARIABLES, 4)[:2]
+        if (x, y) != neighbour:
+            yield doing, f"it leads to chip ({x}, {y}), should lead to {neighbour}"
+        doing = "patterns to the neighbour's memory"
+        if neighbour not in places:
+            places[neighbour] = door.take(*neighbour, _PATTERN_BYTES)
+        for pattern in _patterns():
+            door.link_write(*chip, link, places[neighbour], pattern)
+            back = bytes(door.link_read(*chip, link, places[neighbour], _PATTERN_BYTES))
+            if back != pattern:
+                yield doing, _difference(back, pattern)
+    except RunError as error:
+        yield doing, str(error)
+
+
+def _patterns() -> Iterator[bytes]:
+    alternating = bytes([0x55, 0xAA] * (_PATTERN_BYTES // 2))
+    yield alternating
+    yield bytes(byte ^ 0xFF for byte in alternating)
+    yield np.random.default_rng(SEED).bytes(_PATTERN_BYTES)
+
+
+def _difference(back: bytes, sent: bytes) -> str:
+    at = next(i for i, (a, b) in enumerate(zip(back, sent, strict=True)) if a != b)
+    return f"byte {at} of {len(sent)} came back as 0x{back[at]:02x}, was sent as 0x{sent[at]:02x}"
