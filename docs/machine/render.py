@@ -3,7 +3,6 @@
 Usage: python docs/machine/render.py
 """
 
-from math import cos, radians, sin
 from pathlib import Path
 
 import matplotlib
@@ -18,6 +17,7 @@ from orchestrator.machine.boards import FPGA
 from orchestrator.machine.build import CHIPS_OF_17_CORES
 from orchestrator.machine.constants import CONSTANTS, Constant
 from orchestrator.machine.geometry import BOARD_CHIPS, CABLE_LINKS, ETHERNET_IN_TRIAD
+from orchestrator.studies.mesh_drawing import INK, cell, place
 
 HERE = Path(__file__).resolve().parent
 PAGE = HERE.with_suffix(".md")
@@ -91,7 +91,7 @@ SPIO: the FPGA design. Plana 2020: "spiNNlink", IEEE Access 8, 84918. Heathcote:
 Manchester 2016.
 """
 
-INK, SHADE, ETHERNET, FEWER = "#333333", "#dddddd", "#0072b2", "#e69f00"  # colour-blind safe
+SHADE, ETHERNET, FEWER = "#dddddd", "#0072b2", "#e69f00"  # colour-blind safe
 BOARDS = ("#56b4e9", "#f0e442", "#cc79a7")
 
 
@@ -135,28 +135,6 @@ def _quantity(value: float, unit: str) -> str:
         if small or large:
             return f"{value / 10**power:.9g} {prefix}{unit}"
     return f"{value:,.10g} {unit}"
-
-
-def place(x: float, y: float) -> tuple[float, float]:
-    """Return where a chip is drawn: links east, north-east and north at 60 degrees."""
-    return x - y / 2, y * 3**0.5 / 2
-
-
-def cell(axes: Axes, x: int, y: int, board: set[tuple[int, int]], colour: str) -> None:
-    """Draw a chip's share of the plane, with a line where its board ends."""
-    middle = place(x, y)
-    corners = [
-        (
-            middle[0] + cos(radians(60 * k - 30)) / 3**0.5,
-            middle[1] + sin(radians(60 * k - 30)) / 3**0.5,
-        )
-        for k in range(7)
-    ]
-    axes.fill(*zip(*corners, strict=True), color=colour, linewidth=0, zorder=0)
-    for link in Link:
-        if (x + link.step[0], y + link.step[1]) not in board:
-            side = corners[link : link + 2]
-            axes.plot(*zip(*side, strict=True), color=INK, linewidth=1, zorder=1)
 
 
 def draw_board(axes: Axes) -> None:
