@@ -4,6 +4,7 @@ The only part that imports spinnman and spalloc_client, and only when a machine 
 with the extra ``hardware``.
 """
 
+from orchestrator.boards.hardware.allocation import Job, allocated
 from orchestrator.boards.hardware.boards import Bmp, Boards, given_host
 from orchestrator.boards.hardware.control import MachineControl
 from orchestrator.boards.hardware.opening import open_machine
@@ -15,9 +16,11 @@ __all__ = [
     "Boards",
     "CoreId",
     "CoreReport",
+    "Job",
     "MachineControl",
     "Read",
     "Write",
+    "allocated",
     "given_host",
     "open_machine",
 ]
