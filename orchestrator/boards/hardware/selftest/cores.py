@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Final
 
 from orchestrator.boards.hardware.pieces import Read, Write
@@ -16,10 +17,8 @@ from orchestrator.machine.machine import Chip
 _UNWRITTEN: Final = 0x5A5AA5A5
 """Where a core writes no result, this stays: zeros would pass for some results."""
 
-_BATCH: Final = 4 << 20
-"""Bytes read at a time: a board's results need not lie in the host's memory at once."""
-
 Note = Callable[[str], None]
+_Wave = dict[Chip, Sequence[CoreId]]
 
 
 @dataclass(frozen=True)
@@ -56,40 +55,66 @@ class CoreTest:
         cores : to test; each runs all cases.
         timeout : seconds that all cores together may take.
         """
-        areas = dict(self._load(_by_chip(cores)))
-        ready = [core for core in cores if (core.x, core.y) in areas]
-        tapes = {core: areas[core.x, core.y].tapes[core] for core in ready}
+        self._note(f"writing operands and tapes to {len(_by_chip(cores))} chips")
+        areas: dict[Chip, _Area] = {}
+        for wave in self._waves(_by_chip(cores)):
+            areas |= self._load(wave)
+        tapes = {core: area.tapes[core] for area in areas.values() for core in area.tapes}
         if tapes:
             self._note(f"running {len(self._recording.cases)} cases on {len(tapes)} cores")
             reports = self._reports(tapes, timeout)
             ended = [core for core in reports if self._has_ended(core, reports[core], timeout)]
-            self._compare({core: areas[core.x, core.y].own[core] for core in ended})
+            self._note(f"comparing the results of {len(ended)} cores with the oracle")
+            for wave in self._waves(_by_chip(ended)):
+                self._compare({c: areas[chip].own[c] for chip in wave for c in wave[chip]})
         return sorted(self._findings, key=lambda f: (f.x, f.y, f.core or 0))
+
+    def _waves(self, chips: Mapping[Chip, Sequence[CoreId]]) -> Iterator[_Wave]:
+        """Yield chips in lots of at most one a board: boards move their bytes side by side."""
+        boards: dict[int, list[Chip]] = {}
+        for chip in chips:
+            boards.setdefault(int(self._door.machine.board_at[chip]), []).append(chip)
+        for wave in zip_longest(*boards.values()):
+            yield {chip: chips[chip] for chip in wave if chip is not None}
 
     # ---- before ----
 
-    def _load(self, chips: Mapping[Chip, Sequence[CoreId]]) -> Iterator[tuple[Chip, _Area]]:
-        self._note(f"writing operands and tapes to {len(chips)} chips")
-        for chip, cores in chips.items():
+    def _load(self, wave: _Wave) -> dict[Chip, _Area]:
+        """Write operands and tapes; return where, without chips that do not answer."""
+        areas: dict[Chip, _Area] = {}
+        for chip, cores in wave.items():
             try:
-                yield chip, self._load_chip(chip, cores)
+                areas[chip] = self._divide(chip, cores)
             except RunError as error:
-                self._silent(chip, "writing operands", error)
+                self._silent(chip, "taking memory", error)
+        writes = {chip: self._writes(chip, area) for chip, area in areas.items()}
+        try:
+            self._door.write_many([write for part in writes.values() for write in part])
+        except RunError:
+            for chip, part in writes.items():  # one by one tells which chip it was
+                try:
+                    self._door.write_many(part)
+                except RunError as error:
+                    self._silent(chip, "writing operands", error)
+                    del areas[chip]
+        return areas
 
-    def _load_chip(self, chip: Chip, cores: Sequence[CoreId]) -> _Area:
-        door, recording = self._door, self._recording
-        own_bytes, tape_bytes = _aligned(recording.own_bytes), _aligned(recording.tape_bytes)
-        operand_bytes = _aligned(len(recording.operands))
-        each = own_bytes + tape_bytes
-        shared = door.take(*chip, operand_bytes + len(cores) * each)
+    def _divide(self, chip: Chip, cores: Sequence[CoreId]) -> _Area:
+        recording = self._recording
+        own_bytes, operand_bytes = _aligned(recording.own_bytes), _aligned(len(recording.operands))
+        each = own_bytes + _aligned(recording.tape_bytes)
+        shared = self._door.take(*chip, operand_bytes + len(cores) * each)
         first = shared + operand_bytes
         own = {core: first + i * each for i, core in enumerate(cores)}
-        tapes = {core: address + own_bytes for core, address in own.items()}
-        door.fill(*chip, first, _UNWRITTEN, len(cores) * each)
-        writes = [Write(*chip, shared, recording.operands)]
-        writes += [Write(*chip, tapes[c], recording.tape(shared, own[c])) for c in cores]
-        door.write_many(writes)
-        return _Area(shared, own, tapes)
+        self._door.fill(*chip, first, _UNWRITTEN, len(cores) * each)
+        return _Area(shared, own, {core: address + own_bytes for core, address in own.items()})
+
+    def _writes(self, chip: Chip, area: _Area) -> list[Write]:
+        recording = self._recording
+        writes = [Write(*chip, area.shared, recording.operands)]
+        for core, address in area.tapes.items():
+            writes.append(Write(*chip, address, recording.tape(area.shared, area.own[core])))
+        return writes
 
     # ---- meanwhile ----
 
@@ -139,39 +164,29 @@ class CoreTest:
         return f"{name}+0x{address - at:x}"
 
     def _compare(self, results: Mapping[CoreId, int]) -> None:
-        size = self._recording.results_bytes
-        reads = [Read(core.x, core.y, address, size) for core, address in results.items()]
-        self._note(f"comparing results of {len(reads)} cores with the oracle")
-        found = zip(results, self._read(reads), strict=True)
-        for core, data in found:
-            if data is None:
-                continue
+        """Read what cores of a wave left, and note those that are wrong."""
+        for core, data in self._read(results).items():
             differences = self._comparison.differences(data)
             if differences:
                 self._findings.append(_wrong(core, differences))
 
-    def _read(self, reads: Sequence[Read]) -> Iterator[bytes | None]:
-        """Yield what is read; None for a chip that does not answer, which is noted once."""
-        silent: set[Chip] = set()
-        for batch in _batches(reads):
+    def _read(self, results: Mapping[CoreId, int]) -> dict[CoreId, bytes]:
+        """Return cores' results, without those of chips that do not answer."""
+        size = self._recording.results_bytes
+        reads = {core: Read(core.x, core.y, at, size) for core, at in results.items()}
+        try:
+            found = self._door.read_many(list(reads.values()))
+            return dict(zip(reads, map(bytes, found), strict=True))
+        except RunError:
+            pass  # chip by chip, below, tells which it was
+        read: dict[CoreId, bytes] = {}
+        for chip, cores in _by_chip(reads).items():
             try:
-                yield from map(bytes, self._door.read_many(batch))
-                continue
-            except RunError:
-                pass  # one by one, below, tells which chip it was
-            for read in batch:
-                chip = (read.x, read.y)
-                try:
-                    if chip in silent:
-                        raise RunError
-                    data = bytes(self._door.read(*chip, read.address, read.size))
-                except RunError as error:
-                    if chip not in silent:
-                        self._silent(chip, "reading results", error)
-                    silent.add(chip)
-                    yield None
-                else:
-                    yield data
+                found = self._door.read_many([reads[core] for core in cores])
+                read |= zip(cores, map(bytes, found), strict=True)
+            except RunError as error:
+                self._silent(chip, "reading results", error)
+        return read
 
     def _silent(self, chip: Chip, doing: str, error: RunError) -> None:
         finding = Finding(x=chip[0], y=chip[1], fault=Fault.SILENT, test=doing, text=str(error))
@@ -187,18 +202,6 @@ def _wrong(core: CoreId, differences: tuple[Difference, ...]) -> Finding:
     return Finding(
         x=core.x, y=core.y, core=core.p, fault=Fault.WRONG, test=first.case.name, text=text
     )
-
-
-def _batches(reads: Sequence[Read]) -> Iterator[list[Read]]:
-    """Yield reads in lists of about `_BATCH` bytes."""
-    batch: list[Read] = []
-    for read in reads:
-        batch.append(read)
-        if sum(r.size for r in batch) >= _BATCH:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
 
 
 def _by_chip(cores: Iterable[CoreId]) -> dict[Chip, list[CoreId]]:

@@ -26,32 +26,34 @@ class Door(Protocol):
     def cores(self) -> tuple[CoreId, ...]:
         """The cores that run the image."""
 
-    def take(self, x: int, y: int, n_bytes: int) -> int:
+    def take(self, x: int, y: int, size: int, /) -> int:
         """Return the address of SDRAM of a chip that is ours from now on, aligned to 8 bytes."""
 
-    def write(self, x: int, y: int, address: int, data: bytes) -> None:
+    def write(self, x: int, y: int, address: int, data: bytes, /) -> None:
         """Write a chip's memory."""
 
-    def read(self, x: int, y: int, address: int, size: int) -> bytes | bytearray:
+    def read(self, x: int, y: int, address: int, size: int, /) -> bytes | bytearray:
         """Read a chip's memory."""
 
-    def write_many(self, writes: Sequence[Write]) -> None:
+    def write_many(self, writes: Sequence[Write], /) -> None:
         """Write many, boards side by side."""
 
-    def read_many(self, reads: Sequence[Read]) -> Sequence[bytes | bytearray]:
+    def read_many(self, reads: Sequence[Read], /) -> Sequence[bytes | bytearray]:
         """Read many, boards side by side."""
 
-    def fill(self, x: int, y: int, address: int, word: int, n_bytes: int) -> None:
+    def fill(self, x: int, y: int, address: int, word: int, size: int, /) -> None:
         """Fill memory with a word."""
 
-    def start_tapes(self, tapes: Mapping[CoreId, int]) -> int:
+    def start_tapes(self, tapes: Mapping[CoreId, int], /) -> int:
         """Start all of these tapes at once; addresses are in the SDRAM of each core's chip."""
 
-    def wait_tapes(self, cores: Sequence[CoreId], timeout: float) -> Mapping[CoreId, CoreReport]:
+    def wait_tapes(self, cores: Sequence[CoreId], timeout: float, /) -> Mapping[CoreId, CoreReport]:
         """Return what each core says once it has ended its tape or failed, or time has run out."""
 
-    def link_read(self, x: int, y: int, link: Link, address: int, size: int) -> bytes | bytearray:
+    def link_read(
+        self, x: int, y: int, link: Link, address: int, size: int, /
+    ) -> bytes | bytearray:
         """Read the memory of the chip at the other end of a link."""
 
-    def link_write(self, x: int, y: int, link: Link, address: int, data: bytes) -> None:
+    def link_write(self, x: int, y: int, link: Link, address: int, data: bytes, /) -> None:
         """Write the memory of the chip at the other end of a link."""
