@@ -31,6 +31,7 @@ make_environment
 install_system_packages
 install_package test
 "$root/launch/install_horovod.sh" || say "Without Horovod its tests are skipped."
+"$root/launch/spalloc_server.sh" --install || say "Without spalloc_server its tests are skipped."
 cd "$root"
 if [[ $# -eq 0 ]]; then
     ruff format --check .
