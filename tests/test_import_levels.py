@@ -59,10 +59,11 @@ ONLY_IN = {
     "mpi4py": ("collectives", "bench"),
     "onnx": ("model.onnx_export",),
     "pickle": (),
+    "plotly": ("studies",),
     "signal": ("cli", "collectives.signals", "boards.hardware.signals"),
     "simplejpeg": ("data.decode", "bench"),
     "sklearn": ("data.digits",),
-    "socket": ("train.tensorboard", "boards.hardware"),
+    "socket": ("train.tensorboard", "boards.hardware", "virtual.serving.network"),
     "spalloc_client": ("boards.hardware",),
     "spinnman": ("boards.hardware",),
     "subprocess": ("cli.doctor", "virtual.image", "bench"),
@@ -74,7 +75,7 @@ ONLY_IN = {
 }
 """Packages, and the parts or modules that may import them."""
 
-ENVIRONMENT = ("collectives", "boards.kernels_native", "virtual.image")
+ENVIRONMENT = ("cli.cache", "collectives", "boards.kernels_native", "virtual.image")
 """Who may read the process's environment."""
 
 PURE_LEVEL = 2

@@ -13,7 +13,7 @@ import yaml
 
 from orchestrator.config.lr_schedule import LrScheduleConfig
 from orchestrator.config.run import RunConfig
-from orchestrator.config.schema import NumberText, build, hints, plain, shown, unknown_key
+from orchestrator.config.schema import NumberText, S, build, hints, plain, shown, unknown_key
 from orchestrator.errors import ConfigError
 
 EVALUATION_KEYS = (
@@ -78,13 +78,7 @@ def load_config(path: str | Path, overrides: list[str] | None = None) -> RunConf
     ConfigError
         If the file cannot be read, is no YAML, or a key or value is not allowed.
     """
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file; give a configuration in YAML") from None
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise ConfigError(f"{path}: cannot be read: {reason}") from None
+    text = _read_text(path, "give a configuration in YAML")
     try:
         return parse_config(text, overrides)
     except ConfigError as error:
@@ -111,6 +105,37 @@ def parse_config(text: str, overrides: list[str] | None = None) -> RunConfig:
     for override in overrides or []:
         _apply(values, override)
     return build(RunConfig, values, "")
+
+
+def load_section(kind: type[S], path: str | Path) -> S:
+    """Return a section that a YAML file of its own holds.
+
+    Raises
+    ------
+    ConfigError
+        If the file cannot be read, is no YAML, or a key or value is not allowed.
+    """
+    return parse_section(kind, _read_text(path, "give a YAML file"), str(path))
+
+
+def parse_section(kind: type[S], text: str, what: str) -> S:
+    """Return a section from YAML text of its own; errors begin with ``what`` it is."""
+    values = _read_yaml(text, what)
+    try:
+        return build(kind, values, "")
+    except ConfigError as error:
+        raise ConfigError(f"{what}: {error}") from None
+
+
+def _read_text(path: str | Path, advice: str) -> str:
+    """Return a file's text; raise ConfigError where there is none."""
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file; {advice}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise ConfigError(f"{path}: cannot be read: {reason}") from None
 
 
 def _read_yaml(text: str, what: str) -> Any:

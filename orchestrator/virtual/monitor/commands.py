@@ -35,9 +35,8 @@ _SIGNAL_MARK: Final = 5
 """Upper four bits of the data of a nearest-neighbour packet that carries a signal."""
 
 
-def monitor_version(chip: MonitoredChip, x: int, y: int) -> bytes:
-    """Return the answer to ``VERSION``; x and y are 255 while the machine boots."""
-    physical = chip.plan.physical_cores[0]
+def monitor_version(physical: int, x: int, y: int) -> bytes:
+    """Return the data of a monitor's answer to ``VERSION``; x and y are 255 while it boots."""
     return encode_version(Version(0, physical, y, x, "SC&MP/SpiNNaker", VERSION, _BUILT))
 
 
@@ -70,7 +69,7 @@ def _sark_version(chip: MonitoredChip, core: int) -> Answer:
 
 
 def _version(machine: "BootedMachine", chip: MonitoredChip, request: ScpRequest) -> Answer:
-    return Result.OK, monitor_version(chip, *chip.position)
+    return Result.OK, monitor_version(chip.plan.physical_cores[0], *chip.position)
 
 
 def _info(machine: "BootedMachine", chip: MonitoredChip, request: ScpRequest) -> Answer:

@@ -5,7 +5,7 @@ by the `HostSide`.
 """
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Protocol
 
 from orchestrator.machine.links import Link
@@ -97,6 +97,7 @@ class BootedMachine:
         self._parents = plan.parents()
         self._chips: dict[Chip, MonitoredChip] = {}
         self._loss: dict[tuple[int, int, Link], float] = {}
+        self._traps: set[tuple[Chip, int]] = set()
         self._random = random.Random(0)
         self.tags = {
             position: TagTable(self._listener(position))
@@ -143,19 +144,27 @@ class BootedMachine:
             if chip is not None:
                 yield chip
 
-    def kill_chip(self, position: Chip) -> None:
-        """Let a chip die: its cores end, its links go, messages to it find no route."""
-        if position not in self.plan.chips:
-            return
-        self._take_over(self.plan.without(position))
-        if self._chips.pop(position, None) is not None:
-            self.cores.remove(*position)
-        if position in self.tags:
-            self.tags.pop(position).close()
+    def kill_chips(self, positions: Collection[Chip]) -> None:
+        """Let chips die: their cores end, their links go, messages to them find no route."""
+        self._take_over(self.plan.without(positions))
+        for position in positions:
+            if self._chips.pop(position, None) is not None:
+                self.cores.remove(*position)
+            if position in self.tags:
+                self.tags.pop(position).close()
 
     def kill_link(self, position: Chip, link: Link) -> None:
         """Let a link die, both ways."""
         self._take_over(self.plan.without_link(position, link))
+
+    def trap(self, position: Chip, core: int) -> None:
+        """Let a core meet a run-time error: now if it is loaded, else as soon as it is."""
+        chip = self.chip(position)
+        if chip is not None and 0 < core < chip.n_cores:
+            if chip.states()[core] in (CoreState.IDLE, *IN_ERROR):
+                self._traps.add((position, core))
+            else:
+                self.cores.trap(*position, core)
 
     def _take_over(self, plan: MachinePlan) -> None:
         self.plan = plan
@@ -335,6 +344,10 @@ class BootedMachine:
         for core in cores:
             chip.set_loaded(core, app_id, self.clock())
         self.cores.load(*chip.position, cores, app_id, wait=wait)
+        for core in cores:
+            if (chip.position, core) in self._traps:
+                self._traps.remove((chip.position, core))
+                self.cores.trap(*chip.position, core)
 
     def signal(self, signal: Signal, app_id: int, mask: int) -> None:
         """Give a signal to all cores whose application is ``app_id`` in the bits of ``mask``."""

@@ -1,7 +1,7 @@
 """A booted machine as a value: its chips in its own coordinates, and how they are linked."""
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -94,16 +94,17 @@ class MachinePlan:
             words.append(word)
         return words
 
-    def without(self, chip: Chip) -> "MachinePlan":
-        """Return the machine after a chip has died; chips beyond it stay, though out of reach."""
+    def without(self, dead: Collection[Chip]) -> "MachinePlan":
+        """Return the machine after chips have died; those beyond them stay, though out of reach."""
+        gone = set(dead)
         return MachinePlan(
             width=self.width,
             height=self.height,
-            chips={place: plan for place, plan in self.chips.items() if place != chip},
+            chips={at: plan for at, plan in self.chips.items() if at not in gone},
             links={
-                place: tuple(None if there == chip else there for there in ends)
-                for place, ends in self.links.items()
-                if place != chip
+                at: tuple(None if there in gone else there for there in ends)
+                for at, ends in self.links.items()
+                if at not in gone
             },
         )
 

@@ -1,0 +1,295 @@
+"""The boards of a virtual machine: their power, their boots, and the faults they meet.
+
+No socket in here: datagrams come in by `Installation.answer` and `Installation.boot_datagram`, and
+leave by the `Outside`.
+"""
+
+import time
+from collections.abc import Callable, Collection
+from typing import Protocol
+
+from orchestrator.errors import ArgumentError
+from orchestrator.machine.links import Link
+from orchestrator.machine.machine import Board, Chip
+from orchestrator.virtual.monitor.commands import monitor_version
+from orchestrator.virtual.monitor.cores import OpenCores
+from orchestrator.virtual.monitor.machine import BootedMachine
+from orchestrator.virtual.monitor.tags import HostAddress
+from orchestrator.virtual.monitor.variables import Boot, default_variables
+from orchestrator.virtual.serving.board import BoardState, VirtualBoard
+from orchestrator.virtual.serving.boot import BootImageError, variables_of
+from orchestrator.virtual.serving.configuration import VirtualMachineConfig, board_places
+from orchestrator.virtual.serving.faults import FaultsConfig
+from orchestrator.virtual.serving.topology import Site, boot_plan
+from orchestrator.wire.boot import decode_boot
+from orchestrator.wire.datagrams import (
+    REPLY_EXPECTED,
+    ROOT,
+    ScpReply,
+    decode_request,
+    decode_sdp,
+    encode_reply,
+    encode_sdp,
+)
+from orchestrator.wire.numbers import Command, Result
+
+_SPINN3_VERSION = 3
+_SPINN5_VERSION = 5
+
+
+class Outside(Protocol):
+    """What boards need around them: UDP ports on their addresses, and a clock that calls."""
+
+    def send(self, address: str, port: int, datagram: bytes, host: HostAddress) -> None:
+        """Send a datagram from a port of a board's address."""
+
+    def listen(self, board: VirtualBoard, port: int, on: bool) -> bool:
+        """Open or close a UDP port of a board for a reverse tag; tell whether it is open."""
+
+    def after(self, seconds: float, call: Callable[[], None]) -> None:
+        """Call something later."""
+
+
+class Installation:
+    """All boards and what they have booted into.
+
+    Parameters
+    ----------
+    config
+        Shape, addresses and dead parts.
+    open_cores
+        Makes the application cores of what boots.
+    outside
+        Ports and clock.
+    faults
+        What happens after each boot.
+    report
+        Called with a line of text for each event.
+
+    Attributes
+    ----------
+    boards
+        By (x, y, z), dead ones too.
+    machines
+        Those that are booted.
+    """
+
+    def __init__(
+        self,
+        config: VirtualMachineConfig,
+        open_cores: OpenCores,
+        outside: Outside,
+        faults: FaultsConfig,
+        report: Callable[[str], None],
+    ):
+        self._config = config
+        self._open_cores = open_cores
+        self._outside = outside
+        self._faults = faults
+        self._report = report
+        self._site = Site(config.machine(), config.dead.faults().cores)
+        working = set(self._site.boards())
+        self.boards = {
+            place.board: VirtualBoard(place, works=place.board in working, powered=config.powered)
+            for place in board_places(config)
+        }
+        self.machines: list[BootedMachine] = []
+
+    def close(self) -> None:
+        """End all cores and close the boards' extra ports."""
+        for machine in self.machines:
+            machine.close()
+        self.machines = []
+
+    # Datagrams
+
+    def answer(self, board: VirtualBoard, datagram: bytes, host: HostAddress) -> bytes | None:
+        """Return a board's answer to a datagram, None if there is none (yet)."""
+        if board.silent:
+            return None
+        if board.machine is not None and board.ethernet is not None:
+            return board.machine.handle(board.ethernet, datagram, host)
+        if board.state is BoardState.BOOTING:
+            return self._answer_while_booting(board, datagram)
+        return None
+
+    def _answer_while_booting(self, board: VirtualBoard, datagram: bytes) -> bytes | None:
+        """Answer to ``VERSION`` as a chip does that does not know its coordinates yet."""
+        message = decode_sdp(datagram)
+        if isinstance(message, Result) or not message.flags & REPLY_EXPECTED:
+            return None
+        request = decode_request(message.data)
+        if isinstance(request, Result) or request.command != Command.VERSION:
+            return None
+        monitor = self._site.physical_cores(self._site.place(board.place.board, (0, 0)))[0]
+        reply = ScpReply(Result.OK, request.sequence, monitor_version(monitor, ROOT, ROOT))
+        return encode_sdp(message.answered(encode_reply(reply), message.tag))
+
+    def reverse(self, board: VirtualBoard, port: int, datagram: bytes, host: HostAddress) -> None:
+        """Take a datagram that came to a board's port of a reverse tag."""
+        if board.machine is not None and board.ethernet is not None and not board.silent:
+            board.machine.reverse(board.ethernet, port, datagram, host)
+
+    def boot_datagram(self, board: VirtualBoard, datagram: bytes) -> None:
+        """Take a datagram for a board's boot ROM."""
+        message = decode_boot(datagram)
+        if isinstance(message, Result) or board.state is not BoardState.POWERED:
+            return
+        if board.silent or not board.works:
+            return
+        try:
+            image = board.receiver.take(message)
+        except BootImageError as error:
+            self._report(f"board {board.place.board} does not boot: {error}")
+            return
+        if image is not None:
+            joined = self._join(board)
+            variables = variables_of(image)
+            wait = self._config.boot_ms / 1000
+            self._outside.after(wait, lambda: self._finish_boot(board, joined, variables))
+
+    # Power and boot
+
+    def set_power(self, board: VirtualBoard, on: bool) -> None:
+        """Switch a board on or off; one that has power starts anew."""
+        machine, ethernet = board.machine, board.ethernet
+        if machine is not None and ethernet is not None:
+            on_board = [at for at, chip in machine.plan.chips.items() if chip.ethernet == ethernet]
+            machine.kill_chips(on_board)
+            if not machine.plan.chips:
+                machine.close()
+                self.machines.remove(machine)
+        board.reset(BoardState.POWERED if on else BoardState.OFF)
+        self._report(f"board {board.place.board} power {'on' if on else 'off'}")
+
+    def boot_all(self) -> None:
+        """Boot all boards that have power, as if hosts had sent them an image."""
+        version = _SPINN3_VERSION if self._site.is_spinn3 else _SPINN5_VERSION
+        variables = default_variables(version, int(time.time()))
+        for board in self.boards.values():
+            if board.works and board.state is BoardState.POWERED:
+                self._finish_boot(board, self._join(board), variables)
+
+    def _join(self, root: VirtualBoard) -> list[VirtualBoard]:
+        """Let a board and all that it reaches boot."""
+        _, ethernets = boot_plan(
+            self._site, root.place.board, self._addresses(BoardState.POWERED), self._is_open
+        )
+        joined = [self.boards[board] for board in ethernets]
+        for board in (root, *joined):
+            board.state = BoardState.BOOTING
+        return joined
+
+    def _finish_boot(
+        self, root: VirtualBoard, joined: Collection[VirtualBoard], variables: bytes
+    ) -> None:
+        """Make a machine of those boards that still boot."""
+        booting = {
+            board.place.board: board.place.address
+            for board in joined
+            if board.state is BoardState.BOOTING
+        }
+        if root.state is not BoardState.BOOTING or not booting:
+            return
+        plan, ethernets = boot_plan(self._site, root.place.board, booting, self._is_open)
+        if not plan.chips:
+            self._report(f"board {root.place.board} does not boot: its Ethernet chip is dead")
+            return
+        hosts = _Hosts(self._outside, {at: self.boards[b] for b, at in ethernets.items()})
+        boot = Boot(variables, time.time())
+        machine = BootedMachine(plan, boot, self._open_cores, hosts, time.time)
+        self.machines.append(machine)
+        for board, at in ethernets.items():
+            self.boards[board].state = BoardState.BOOTED
+            self.boards[board].machine = machine
+            self.boards[board].ethernet = at
+        size = f"{plan.width} x {plan.height}, {len(plan.chips)} chips, {len(ethernets)} boards"
+        self._report(f"board {root.place.board} booted: {size}")
+        self._meet_faults(machine)
+
+    def _addresses(self, state: BoardState) -> dict[Board, str]:
+        return {
+            place: board.place.address
+            for place, board in self.boards.items()
+            if board.works and board.state is state
+        }
+
+    def _is_open(self, board: Board, link: Link) -> bool:
+        return self.boards[board].is_open(link)
+
+    # Faults
+
+    def _meet_faults(self, machine: BootedMachine) -> None:
+        """Let a machine that has just booted meet the plan's faults, now or when they are due."""
+        faults = self._faults
+        for lossy in faults.lossy_links:
+            self.set_link_loss((lossy.x, lossy.y), Link(lossy.link), float(lossy.loss))
+        if faults.after_ms:
+            self._outside.after(faults.after_ms / 1000, lambda: self._break(machine))
+        else:
+            self._break(machine)
+
+    def _break(self, machine: BootedMachine) -> None:
+        if machine not in self.machines:
+            return
+        for board in self._faults.silent_boards:
+            self.silence(board, True)
+        for chip in self._faults.dead_chips:
+            self.kill_chip(chip)
+        for x, y, link in self._faults.dead_links:
+            self.kill_link((x, y), Link(link))
+        for x, y, core in self._faults.trapped_cores:
+            self.trap((x, y), core)
+
+    def silence(self, board: Board, silent: bool) -> None:
+        """Let a board answer nothing any more, or answer again."""
+        if board not in self.boards:
+            raise ArgumentError(f"there is no board {board}")
+        self.boards[board].silent = silent
+
+    def kill_chip(self, place: Chip) -> None:
+        """Let a chip die."""
+        for machine, at in self._find(place):
+            machine.kill_chips([at])
+
+    def kill_link(self, place: Chip, link: Link) -> None:
+        """Let a link die, both ways."""
+        for machine, at in self._find(place):
+            machine.kill_link(at, link)
+
+    def set_link_loss(self, place: Chip, link: Link, share: float) -> None:
+        """Let a link lose a share of the packets on their way out of a chip."""
+        for machine, at in self._find(place):
+            machine.set_loss(at, link, share)
+
+    def trap(self, place: Chip, core: int) -> None:
+        """Let a core meet a run-time error: now if it is loaded, else as soon as it is."""
+        for machine, at in self._find(place):
+            machine.trap(at, core)
+
+    def _find(self, place: Chip) -> list[tuple[BootedMachine, Chip]]:
+        """Return the booted machine that a chip is in, and where; none while it is not booted."""
+        return [
+            (machine, at)
+            for machine in self.machines
+            for at, chip in machine.plan.chips.items()
+            if chip.place == place
+        ]
+
+
+class _Hosts:
+    """The way from a booted machine's boards to hosts."""
+
+    def __init__(self, outside: Outside, boards: dict[Chip, VirtualBoard]):
+        self._outside = outside
+        self._boards = boards
+
+    def send(self, ethernet: Chip, port: int, datagram: bytes, host: HostAddress) -> None:
+        """Send a datagram from a UDP port of a board, unless a fault keeps it silent."""
+        board = self._boards[ethernet]
+        if not board.silent:
+            self._outside.send(board.place.address, port, datagram, host)
+
+    def listen(self, ethernet: Chip, port: int, on: bool) -> bool:
+        """Open or close a UDP port of a board."""
+        return self._outside.listen(self._boards[ethernet], port, on)
