@@ -8,7 +8,7 @@ of the resources are those of `orchestrator.perf.rates`.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -168,24 +168,37 @@ def work_load(work: Iterable[Work], n_chips: int, n_cores: int) -> WorkLoad:
     )
 
 
-def exchange_load(exchanges: Iterable[Exchange], n_chips: int) -> ExchangeLoad:
-    """Return what exchanges beside one another ask of every chip and link."""
+def exchange_load(
+    exchanges: Iterable[Exchange], n_chips: int, in_turn: bool = False
+) -> ExchangeLoad:
+    """Return what exchanges beside one another ask of every chip and link.
+
+    Parameters
+    ----------
+    in_turn : whether each waits for the one before: their rounds add up.
+    """
     load = ExchangeLoad(np.zeros(n_chips), np.zeros(n_chips), np.zeros(LINKS * n_chips), 0, 0)
+    rounds = 0
     for each in exchanges:
+        rounds += each.rounds
         load += ExchangeLoad(
-            each.sent(n_chips) * float(PACKET_BYTES),
-            each.received(n_chips) * float(PACKET_BYTES),
+            PACKET_BYTES * each.sent(n_chips).astype(np.float64),
+            PACKET_BYTES * each.received(n_chips).astype(np.float64),
             each.link_bytes(n_chips).astype(np.float64),
             each.rounds,
             each.hops,
         )
-    return load
+    return replace(load, rounds=rounds) if in_turn else load
 
 
 def phase_load(phase: Phase, n_chips: int, n_cores: int) -> PhaseLoad:
     """Return all that a phase asks of a machine."""
     by = {
-        overlap: exchange_load((e for e in phase.exchanges if e.overlap is overlap), n_chips)
+        overlap: exchange_load(
+            (e for e in phase.exchanges if e.overlap is overlap),
+            n_chips,
+            in_turn=overlap is Overlap.BEFORE,
+        )
         for overlap in Overlap
     }
     return PhaseLoad(

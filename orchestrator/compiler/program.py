@@ -199,17 +199,20 @@ class Region:
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
-    """How an operation's result is cut over chips `first_chip` to `first_chip + parts * groups`.
+    """How an operation's result is cut over chips.
 
-    Chip ``first_chip + part * groups + group`` has a part of the image rows and a group of the
-    channels.
+    Chip ``chips[part * groups + group]`` has a part of the image rows and a group of the channels.
     """
 
-    first_chip: int
-    parts: int
+    chips: tuple[int, ...]
     groups: int
     whole_images: bool = False
     """Whether parts end at images."""
+
+    @property
+    def parts(self) -> int:
+        """Return the parts of the image rows."""
+        return len(self.chips) // self.groups
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,536 @@
+"""Lays out a training step: the forward pass, the loss, the backward pass, the update.
+
+Every operation is cut by its split. Forward, a convolution gathers all input channels of its rows;
+batch norm adds sums over the parts and takes tensor-wide numbers over all chips. Backward, a
+convolution gathers all channels of the error once, for the input gradient of its group of input
+channels and for the weight gradient of the same group, whose partial sums over its rows then go to
+the chips that own the weights, exact.
+"""
+
+import numpy as np
+
+from orchestrator.compiler.draft import (
+    WHOLE_STEP,
+    Draft,
+    Job,
+    Stage,
+    overlap_size,
+    present,
+)
+from orchestrator.compiler.layers import Apply, Conv, Dropout, Map, Network, Pool
+from orchestrator.compiler.mesh import Mesh
+from orchestrator.compiler.program import (
+    Exchange,
+    ExchangeKind,
+    Gradient,
+    Overlap,
+    Pass,
+    Split,
+    Work,
+)
+from orchestrator.compiler.shares import Shares
+from orchestrator.compiler.splits import Cutter, Rectangles
+from orchestrator.compiler.transfers import Transfers
+from orchestrator.machine.geometry import Ints
+from orchestrator.perf.cycles import Element
+from orchestrator.perf.cycles import Pass as Product
+
+MANTISSA = 2
+"""Bytes of an activation, a sum, an error, a weight copy (docs/numerics.md, section 3)."""
+STATISTICS = 24
+"""Bytes of a channel's sums: two of 64 bits, two extremes of 16 bits, padded to words."""
+COEFFICIENTS = 12
+"""Bytes of a channel's coefficients A, R and B."""
+NUMBERS = 16
+"""Bytes of a tensor's own numbers: largest exponent, bound, bit length, saturations."""
+PIXEL = 1
+MASTER = 4
+"""Bytes of a master weight, of its momentum, of a summed gradient."""
+SUM = 8
+"""Bytes of a partial sum of a weight gradient in SDRAM."""
+MOST_PIECES = 8
+PIECE_ROWS = 8
+"""Image rows that a piece of a streamed exchange has at least, so that tiles stay large."""
+
+
+class Step:
+    """Lays out a step for given splits.
+
+    Parameters
+    ----------
+    splits : of every operation.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        splits: dict[str, Split],
+        mesh: Mesh,
+        cutter: Cutter,
+        transfers: Transfers,
+        shares: Shares,
+        ethernet: Ints,
+    ) -> None:
+        self._network, self._splits, self._mesh = network, splits, mesh
+        self._cutter, self._transfers, self._shares = cutter, transfers, shares
+        self._ethernet = ethernet
+        self._draft = Draft()
+        self._held: dict[str, Split] = {}  # activations and sums, by tensor
+        self._errors: dict[str, Split] = {}  # errors at activations and at sums
+        self._kept: dict[str, list[int]] = {}  # claims that live until an operation's backward pass
+        self._landings: dict[str, Job] = {}
+
+    def lay_out(self) -> Draft:
+        """Return the step."""
+        self._claim_masters()
+        for op in self._network.operations:
+            match op:
+                case Conv():
+                    self._forward(op)
+                case Apply():
+                    self._apply(op)
+                case Pool():
+                    self._pool(op)
+                case Dropout():
+                    self._dropout(op)
+        self._loss()
+        for op in reversed(self._network.operations):
+            match op:
+                case Conv():
+                    self._backward(op)
+                case Apply():
+                    self._apply_backward(op)
+                case Pool():
+                    self._pool_backward(op)
+                case Dropout():
+                    self._dropout_backward(op)
+            for index in self._kept.pop(op.name, []):
+                self._draft.claims[index].last = self._draft.now
+        self._update()
+        return self._draft
+
+    # Forward.
+
+    def _forward(self, op: Conv) -> None:
+        split, cut, draft = self._splits[op.name], self._cutter, self._draft
+        stage = draft.stage(f"forward {op.name}", op.name, Pass.FORWARD)
+        need, result = cut.forward_need(split, op), cut.result(split, op.y)
+        packed = cut.forward_weights(split, op)
+        if op.first:
+            self._take_images(op, need, stage)
+        else:
+            self._bring(stage, op.source, op.x, need, op)
+        self._weights(op, split)
+        stage.work.append(self._shares.packing(Product.FORWARD, op, packed))
+        self._claim_now(f"{op.weight} packed", "weights", packed.sizes * op.taps * MANTISSA)
+        stage.work.append(self._shares.forward(op, result))
+        self._keep(op.name, op.name, "sums", op.y, result)
+        if op.statistics:
+            stage.work.append(self._shares.elements(op.name, Element.STATISTICS, op.y, result))
+        self._held[op.name] = split
+
+    def _take_images(self, op: Conv, need: Rectangles, stage: Stage) -> None:
+        """Turn pixels into mantissas; those of the next step come while this one goes on."""
+        pixels = need.sizes * op.x.width
+        stage.work.append(
+            self._shares.flat(
+                op.name, Element.INPUT_TABLE, self._shares.element_cost(Element.INPUT_TABLE), pixels
+            )
+        )
+        for which in ("this step", "next step"):
+            self._draft.claim(f"pixels, {which}", "input", pixels * PIXEL, 0, WHOLE_STEP)
+        mantissas = pixels // op.x.channels * max(4, op.x.channels) * MANTISSA
+        index = len(self._draft.claims)
+        self._draft.claim(op.source, "activation", mantissas, 0, 0)
+        self._kept.setdefault(op.name, []).append(index)
+        have = self._at_ethernet(op.x)
+        exchange = self._transfers.deliver(
+            ExchangeKind.INPUT, op.source, have, need, op.x.width * PIXEL, Overlap.BEHIND
+        )
+        self._draft.jobs.append(Job(exchange, 0, WHOLE_STEP))
+
+    def _at_ethernet(self, of: Map) -> Rectangles:
+        """Return the pixels that come in at each Ethernet chip: equal shares of the image rows."""
+        doors = self._ethernet if self._ethernet.size else np.zeros(1, np.int64)
+        cuts = np.arange(len(doors) + 1) * (self._cutter.images * of.height) // len(doors)
+        rows, channels = np.zeros((2, self._mesh.n, 2), np.int64)
+        rows[doors] = np.stack([cuts[:-1], cuts[1:]], axis=1)
+        channels[doors] = 0, of.channels
+        return Rectangles(rows, channels)
+
+    def _apply(self, op: Apply) -> None:
+        split, draft = self._splits[op.name], self._draft
+        stage = draft.stage(f"apply {op.name}", op.name, Pass.FORWARD)
+        result = self._cutter.result(split, op.y)
+        stage.exchanges += self._agree(op, split, "statistics")
+        if op.norm:
+            stage.work.append(self._coefficients(op, split))
+        self._bring(stage, op.main, op.y, result)
+        if op.shortcut is not None:
+            self._bring(stage, op.shortcut, op.y, result)
+        kernel = Element.APPLY if op.shortcut is None else Element.APPLY_SHORTCUT
+        stage.work.append(self._shares.elements(op.name, kernel, op.y, result))
+        self._keep(op.name, op.name, "activation", op.y, result)
+        self._held[op.name] = split
+
+    def _pool(self, op: Pool) -> None:
+        split, cut = self._splits[op.name], self._cutter
+        stage = self._draft.stage(f"pool {op.name}", op.name, Pass.FORWARD)
+        need = cut.forward_need(split, op)
+        self._bring(stage, op.source, op.x, need)
+        result = cut.result(split, op.y)
+        if op.average:
+            kernel, of, over = Element.AVERAGE_POOL, op.x, need
+        else:
+            kernel, of, over = Element.MAX_POOL, op.y, result
+        times = 1.0 if op.average else op.kernel[0] * op.kernel[1] / 9
+        stage.work.append(self._shares.elements(op.name, kernel, of, over, times))
+        self._keep(op.name, op.name, "activation", op.y, result)
+        if not op.average:
+            self._keep(op.name, f"{op.name} places", "activation", op.y, result, 1)
+        self._held[op.name] = split
+
+    def _dropout(self, op: Dropout) -> None:
+        split = self._splits[op.name]
+        stage = self._draft.stage(f"dropout {op.name}", op.name, Pass.FORWARD)
+        result = self._cutter.result(split, op.y)
+        self._bring(stage, op.source, op.y, result)
+        stage.work.append(self._shares.elements(op.name, Element.DROPOUT, op.y, result))
+        self._keep(op.name, op.name, "activation", op.y, result)
+        self._held[op.name] = split
+
+    def _loss(self) -> None:
+        op = self._network.convolutions[-1]
+        at = self._splits[op.name]
+        split = Split(chips=at.chips[: self._cutter.images], groups=1, whole_images=True)
+        stage = self._draft.stage("loss", op.name, Pass.FORWARD)
+        result = self._cutter.result(split, op.y)
+        self._bring(stage, op.name, op.y, result, overlap=Overlap.BEFORE)
+        stage.work.append(self._shares.elements(op.name, Element.LOSS, op.y, result))
+        self._claim_now("error at the logits", "error", result.sizes * MANTISSA, 1)
+        self._errors[op.name] = split
+
+    # Backward.
+
+    def _backward(self, op: Conv) -> None:
+        split, cut, draft = self._splits[op.name], self._cutter, self._draft
+        error, at = f"error at {op.name}", self._errors[op.name]
+        partial = cut.backward_weights(split, op)
+        own = cut.part_rows(split, op.y, partial.sizes > 0)
+        have = cut.result(at, op.y)
+        if not op.first:
+            stage = draft.stage(f"input gradient {op.name}", op.name, Pass.INPUT_GRADIENT)
+            if op.name in self._landings:
+                self._landings[op.name].last = draft.now - 1
+            need = _hull(cut.backward_need(split, op), own)
+            self._deliver(stage, error, op.y, have, need, at == split)
+            weights = cut.backward_weights(split, op)
+            stage.work.append(self._shares.packing(Product.INPUT_GRADIENT, op, weights))
+            self._claim_now(f"{op.weight} turned", "weights", weights.sizes * op.taps * MANTISSA)
+            result = cut.result(split, op.x)
+            stage.work.append(self._shares.input_gradient(op, result))
+            self._contribute(op.source, split, op.x, stage)
+        stage = draft.stage(f"weight gradient {op.name}", op.name, Pass.WEIGHT_GRADIENT)
+        if op.first:
+            self._deliver(stage, error, op.y, have, own, at == split)
+        elif split.groups > 1:
+            rows = cut.forward_need(split, op).rows
+            channels = cut.result(split, op.x).channels
+            need = Rectangles(np.where(channels[:, 1:] > 0, rows, 0), channels)
+            source = self._held[op.source]
+            self._deliver(stage, op.source, op.x, cut.result(source, op.x), need, source == split)
+        stage.work.append(self._shares.weight_gradient(op, own, partial))
+        self._reduce(op, split, partial)
+        if op.bias is not None:
+            stage.work.append(self._shares.elements(op.name, Element.STATISTICS, op.y, have))
+            exchange = self._transfers.reduce(
+                op.bias, cut.members(at), cut.channel_owners(at, op.y.channels), SUM, Overlap.BEHIND
+            )
+            self._job_of_gradient(Job(exchange, 0, 0), op.bias)
+
+    def _reduce(self, op: Conv, split: Split, partial: Rectangles) -> None:
+        """Claim the partial sums and send them to the owners of the weights."""
+        draft, owners = self._draft, self._cutter.masters(split, op)
+        claim = draft.claim(
+            f"sums of {op.weight}", "partial", partial.sizes * op.taps * SUM, draft.now, draft.now
+        )
+        exchange = self._transfers.reduce(
+            op.weight,
+            self._cutter.members(split),
+            owners,
+            op.taps * wire_bytes(self._cutter.images * op.y.height * op.y.width),
+            Overlap.BEHIND,
+        )
+        job = Job(exchange, 0, 0, claim, fills=False)
+        if exchange is not None:
+            added = (
+                exchange.received(self._mesh.n)
+                * 4
+                // wire_bytes(self._cutter.images * op.y.height * op.y.width)
+            )
+            job.work = self._shares.flat(
+                op.name,
+                Element.BACKWARD_SUMS,
+                self._shares.element_cost(Element.BACKWARD_SUMS),
+                added,
+            )
+        self._job_of_gradient(job, op.weight)
+
+    def _job_of_gradient(self, job: Job, parameter: str) -> None:
+        """Add an exchange that completes a gradient: behind a later phase, before the update."""
+        job.first, job.last = self._draft.now + 1, WHOLE_STEP
+        job.gradient = parameter, self._network.parameters[parameter]
+        self._draft.jobs.append(job)
+
+    def _apply_backward(self, op: Apply) -> None:
+        split, cut, draft = self._splits[op.name], self._cutter, self._draft
+        result = cut.result(split, op.y)
+        stage = draft.stage(f"backward sums {op.name}", op.name, Pass.INPUT_GRADIENT)
+        at = self._errors[op.name]
+        error = f"error at {op.name}"
+        self._deliver(stage, error, op.y, cut.result(at, op.y), result, at == split)
+        branches = 2 if op.projection else 1
+        for _ in range(branches):
+            stage.work.append(self._shares.elements(op.name, Element.BACKWARD_SUMS, op.y, result))
+        stage = draft.stage(f"backward {op.name}", op.name, Pass.INPUT_GRADIENT)
+        stage.exchanges += self._agree(op, split, "backward sums")
+        if op.norm:
+            stage.work.append(self._coefficients(op, split))
+        for _ in range(branches):
+            stage.work.append(self._shares.elements(op.name, Element.BACKWARD, op.y, result))
+        draft.gradients += [
+            Gradient(name=name, elements=self._network.parameters[name], phase=draft.now)
+            for name in op.parameters
+        ]
+        self._error(op.main, split, op.y)
+        if op.shortcut is not None and op.projection:
+            self._error(op.shortcut, split, op.y)
+        elif op.shortcut is not None:
+            self._contribute(op.shortcut, split, op.y, stage)
+
+    def _pool_backward(self, op: Pool) -> None:
+        split, cut = self._splits[op.name], self._cutter
+        stage = self._draft.stage(f"backward {op.name}", op.name, Pass.INPUT_GRADIENT)
+        at = self._errors[op.name]
+        need = cut.backward_need(split, op)
+        self._deliver(stage, f"error at {op.name}", op.y, cut.result(at, op.y), need, at == split)
+        if not op.average:
+            self._deliver(
+                stage, f"{op.name} places", op.y, cut.result(split, op.y), need, True, size=1
+            )
+        kernel = Element.AVERAGE_POOL_BACKWARD if op.average else Element.MAX_POOL_BACKWARD
+        result = cut.result(split, op.x)
+        stage.work.append(self._shares.elements(op.name, kernel, op.x, result))
+        self._contribute(op.source, split, op.x, stage)
+
+    def _dropout_backward(self, op: Dropout) -> None:
+        split, cut = self._splits[op.name], self._cutter
+        stage = self._draft.stage(f"backward {op.name}", op.name, Pass.INPUT_GRADIENT)
+        at = self._errors[op.name]
+        result = cut.result(split, op.y)
+        self._deliver(stage, f"error at {op.name}", op.y, cut.result(at, op.y), result, at == split)
+        stage.work.append(self._shares.elements(op.name, Element.DROPOUT, op.y, result))
+        self._contribute(op.source, split, op.y, stage)
+
+    # The update.
+
+    def _claim_masters(self) -> None:
+        for op in self._network.convolutions:
+            size = self._cutter.masters(self._splits[op.name], op).sizes * op.taps * MASTER
+            for purpose in ("master", "momentum", "gradient"):
+                self._draft.claim(f"{purpose} {op.weight}", purpose, size, 0, WHOLE_STEP)
+
+    def _update(self) -> None:
+        """Round the summed gradients, update masters, take their bit lengths, copy them."""
+        owned = np.zeros(self._mesh.n, np.int64)
+        for op in self._network.convolutions:
+            owned += self._cutter.masters(self._splits[op.name], op).sizes * op.taps
+        names = len(self._network.convolutions)
+        stage = self._draft.stage("update", "update", Pass.UPDATE)
+        for kernel in (Element.COPY, Element.UPDATE, Element.BIT_LENGTH):
+            stage.work.append(
+                self._shares.flat("update", kernel, self._shares.element_cost(kernel), owned)
+            )
+        stage = self._draft.stage("copy weights", "update", Pass.UPDATE)
+        everywhere = Split(chips=tuple(range(self._mesh.n)), groups=1)
+        stage.exchanges += self._numbers("bit lengths of the weights", everywhere, MASTER * names)
+        stage.work.append(
+            self._shares.flat(
+                "update", Element.COPY, self._shares.element_cost(Element.COPY), owned
+            )
+        )
+        self._draft.claim("new weights", "weights", owned * MANTISSA, 0, WHOLE_STEP)
+
+    # What they have in common.
+
+    def _weights(self, op: Conv, split: Split) -> None:
+        """Send the weights: one copy for both passes where chips need all of them."""
+        draft, cut = self._draft, self._cutter
+        have = cut.masters(split, op)
+        copies = [("forward", cut.forward_weights(split, op), draft.now)]
+        if split.groups > 1 and not op.first:
+            copies.append(("backward", cut.backward_weights(split, op), -1))
+        for which, need, use in copies:
+            exchange = self._transfers.deliver(
+                ExchangeKind.BROADCAST, op.weight, have, need, op.taps * MANTISSA, Overlap.BEHIND
+            )
+            last = use if split.groups > 1 else -1
+            index = len(draft.claims)
+            claim = draft.claim(
+                f"{op.weight} {which}", "weights", need.sizes * op.taps * MANTISSA, 0, max(last, 0)
+            )
+            if last < 0:
+                self._kept.setdefault(op.name, []).append(index)
+            job = Job(exchange, 0, use - 1, claim)
+            if which == "backward":
+                self._landings[op.name] = job
+            draft.jobs.append(job)
+
+    def _agree(self, op: Apply, split: Split, what: str) -> list[Exchange]:
+        """Add channels' sums over the parts, take tensor-wide numbers, spread coefficients."""
+        channels, cut = op.y.channels, self._cutter
+        owners, users = cut.channel_owners(split, channels), cut.channel_users(split, channels)
+        name = f"{what} of {op.name}"
+        if not op.norm:
+            return self._numbers(name, split, NUMBERS)
+        branches = 2 if op.projection else 1
+        sums = self._transfers.reduce(
+            name, cut.members(split), owners, branches * STATISTICS, Overlap.BEFORE
+        )
+        spread = self._transfers.deliver(
+            ExchangeKind.SPREAD,
+            f"coefficients, {name}",
+            owners,
+            users,
+            branches * COEFFICIENTS,
+            Overlap.BEFORE,
+        )
+        return [*present(sums), *self._numbers(name, split, NUMBERS), *present(spread)]
+
+    def _numbers(self, tensor: str, split: Split, size: int) -> list[Exchange]:
+        """Take the largest of a few numbers over all chips of a split, and tell it to all."""
+        everyone = np.array(split.chips)[None, :]
+        centre = everyone[
+            0, int(self._mesh.distances[np.ix_(everyone[0], everyone[0])].max(1).argmin())
+        ]
+        one = np.zeros((self._mesh.n, 2), np.int64)
+        one[centre] = 0, 1
+        all_ = np.zeros((self._mesh.n, 2), np.int64)
+        all_[everyone[0]] = 0, 1
+        owner, users = Rectangles(one, one), Rectangles(all_, all_)
+        return present(
+            self._transfers.reduce(f"numbers, {tensor}", everyone, owner, size, Overlap.BEFORE),
+            self._transfers.deliver(
+                ExchangeKind.SPREAD, f"numbers, {tensor}", owner, users, size, Overlap.BEFORE
+            ),
+        )
+
+    def _coefficients(self, op: Apply, split: Split) -> Work:
+        """Return the work of making the coefficients of a batch norm, where its sums end."""
+        amounts = self._cutter.channel_owners(split, op.y.channels).sizes
+        cost = self._shares.element_cost(Element.LOSS)
+        return self._shares.flat(op.name, "batch norm coefficients", cost, amounts)
+
+    def _bring(
+        self, stage: Stage, tensor: str, of: Map, need: Rectangles, kept_for: Conv | None = None,
+        overlap: Overlap = Overlap.STREAMED,
+    ) -> None:  # fmt: skip
+        """Deliver an activation or sums; where chips need all channels it stays for backward."""
+        held = self._held[tensor]
+        same = kept_for is None or held == self._splits[kept_for.name]
+        keep = kept_for is not None and self._splits[kept_for.name].groups == 1
+        index = self._deliver(
+            stage, tensor, of, self._cutter.result(held, of), need, same, overlap=overlap
+        )
+        if keep and index is not None and kept_for is not None:
+            self._kept.setdefault(kept_for.name, []).append(index)
+
+    def _deliver(
+        self, stage: Stage, tensor: str, of: Map, have: Rectangles, need: Rectangles, same: bool,
+        size: int = MANTISSA, overlap: Overlap = Overlap.STREAMED,
+    ) -> int | None:  # fmt: skip
+        """Add the exchange that brings what is needed, and a region for it; return its index."""
+        gathers = bool((np.ptp(need.channels, axis=1) > np.ptp(have.channels, axis=1)).any())
+        kind = ExchangeKind.HALO if same and not gathers else ExchangeKind.GATHER
+        rows = int(np.ptp(need.rows, axis=1).max())
+        pieces = min(MOST_PIECES, max(1, rows // PIECE_ROWS))
+        if overlap is not Overlap.STREAMED:
+            pieces = 1
+        exchange = self._transfers.deliver(
+            kind, tensor, have, need, of.width * size, overlap, pieces
+        )
+        if exchange is None:
+            return None
+        stage.exchanges.append(exchange)
+        own = overlap_size(have.rows, have.channels, need.rows, need.channels)
+        draft = self._draft
+        draft.claim(
+            f"{tensor}, for {stage.name}", "exchange", (need.sizes - own) * of.width * size,
+            draft.now, min(draft.now + 1, draft.now + (stage.step_pass is Pass.INPUT_GRADIENT)),
+        )  # fmt: skip
+        return len(draft.claims) - 1
+
+    def _keep(
+        self, owner: str, tensor: str, purpose: str, of: Map, result: Rectangles,
+        size: int = MANTISSA,
+    ) -> None:  # fmt: skip
+        """Claim a tensor from now until its operation's backward pass."""
+        self._kept.setdefault(owner, []).append(len(self._draft.claims))
+        self._draft.claim(
+            tensor, purpose, padded_sizes(result) * of.width * size, self._draft.now, 0
+        )
+
+    def _claim_now(self, name: str, purpose: str, size: Ints, later: int = 0) -> None:
+        self._draft.claim(name, purpose, size, self._draft.now, self._draft.now + later)
+
+    def _error(self, tensor: str, split: Split, of: Map) -> None:
+        """Claim the error at a tensor until the pass of the operation that made it."""
+        self._errors[tensor] = split
+        result = self._cutter.result(split, of)
+        self._kept.setdefault(self._network.made_by.get(tensor, tensor), []).append(
+            len(self._draft.claims)
+        )
+        self._draft.claim(
+            f"error at {tensor}", "error", padded_sizes(result) * of.width * MANTISSA,
+            self._draft.now, 0,
+        )  # fmt: skip
+
+    def _contribute(self, tensor: str, split: Split, of: Map, stage: Stage) -> None:
+        """Add an error at an activation to what other consumers contributed."""
+        if tensor == self._network.input:
+            return
+        if tensor in self._errors:
+            at = self._errors[tensor]
+            cut = self._cutter
+            have, need = cut.result(at, of), cut.result(split, of)
+            self._deliver(stage, f"error at {tensor}", of, have, need, at == split)
+        self._error(tensor, split, of)
+
+
+def padded_sizes(result: Rectangles) -> Ints:
+    """Return the elements of rectangles whose channels fill whole chunks, for a width of 1."""
+    chunks = -(-np.ptp(result.channels, axis=1) // 32)
+    sizes: Ints = np.ptp(result.rows, axis=1) * chunks * 32
+    return sizes
+
+
+def wire_bytes(products: int) -> int:
+    """Return the bytes that an exact sum of so many products of 13-bit mantissas takes.
+
+    Examples
+    --------
+    >>> wire_bytes(32 * 7 * 7), wire_bytes(32 * 112 * 112)
+    (5, 6)
+    """
+    return -(-((4095 * 4095 * products).bit_length() + 1) // 8)
+
+
+def _hull(one: Rectangles, other: Rectangles) -> Rectangles:
+    """Return the rectangles of rows that hold both; an empty one counts for nothing."""
+    empty, other_empty = one.sizes == 0, other.sizes == 0
+    low = np.minimum(one.rows[:, 0], other.rows[:, 0])
+    high = np.maximum(one.rows[:, 1], other.rows[:, 1])
+    rows = np.stack([low, high], axis=1)
+    rows = np.where(empty[:, None], other.rows, np.where(other_empty[:, None], one.rows, rows))
+    channels = np.maximum(one.channels, other.channels)
+    return Rectangles(rows, channels)
