@@ -5,8 +5,8 @@ from typing import Any
 
 from orchestrator.machine.constants import Level
 from orchestrator.studies.records import Record
-from orchestrator.studies.scaling import Point, Prediction
-from orchestrator.studies.scaling_epochs import Basis
+from orchestrator.studies.scaling import Point, Prediction, Scaling
+from orchestrator.studies.scaling_epochs import Basis, Epochs
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0
 KWH = 3.6e6
@@ -246,3 +246,31 @@ def _prediction_json(at: Prediction) -> dict[str, Any]:
         "train_energy_j": at.energy_j,
         "components": dict(at.components),
     }
+
+
+def points_of(found: Sequence[Mapping[str, Any]]) -> list[Point]:
+    """Return the points that `as_json` wrote."""
+    return [_point(each) for each in found]
+
+
+def _point(found: Mapping[str, Any]) -> Point:
+    names = ("boards", "machines", "slices", "busy_slices", "ghost_batches", "global_batch")
+    known = found["epochs"] is not None
+    return Point(
+        scaling=Scaling(found["scaling"]),
+        epochs=Epochs(found["epochs"], found["epochs_sd"], Basis(found["epochs_basis"]))
+        if known
+        else None,
+        algorithm=found["algorithm"],
+        at={
+            Level.LOW: _prediction(found["low"]),
+            Level.TYPICAL: _prediction(found),
+            Level.HIGH: _prediction(found["high"]),
+        },
+        **{name: found[name] for name in names},
+    )
+
+
+def _prediction(found: Mapping[str, Any]) -> Prediction:
+    names = ("components", "images_per_s", "efficiency", "utilisation", "power_w", "train_s")
+    return Prediction(energy_j=found["train_energy_j"], **{name: found[name] for name in names})

@@ -22,6 +22,7 @@ from orchestrator.studies.scaling_table import (
     component_rows,
     cost_rows,
     notes,
+    points_of,
     record_rows,
     speed_rows,
 )
@@ -86,6 +87,12 @@ def test_json_names_and_values(points):
     assert sum(point["components"].values()) == pytest.approx(point["predicted_s"])
     assert beyond["epochs"] is None and beyond["train_s"] is None
     assert beyond["train_energy_j"] is None and beyond["machines"] == 2
+
+
+def test_points_come_back_from_json(points):
+    found = points_of(json.loads(json.dumps(as_json(points, {})))["points"])
+    assert speed_rows(found) == speed_rows(points) and cost_rows(found) == cost_rows(points)
+    assert component_rows(found) == component_rows(points) and notes(found) == notes(points)
 
 
 def test_curves_are_sorted_by_boards(points):
