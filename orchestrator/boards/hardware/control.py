@@ -41,6 +41,7 @@ LOADED: Final = frozenset(
 """States of a core that has started its program."""
 
 _LAST_TAG: Final = 255
+_WORD: Final = 4
 _FIRST_POLL_S: Final = 0.005
 _LONGEST_POLL_S: Final = 0.1
 _NAMED: Final = 5
@@ -67,8 +68,8 @@ class MachineControl(MachineMemory):
         What the machine consists of.
     job
         What holds the boards.
-    window
-        Requests under way to a board at most.
+    patience_s
+        How long a board may be silent, seconds.
 
     Attributes
     ----------
@@ -82,15 +83,15 @@ class MachineControl(MachineMemory):
         session: SpinnmanSession,
         discovered: Discovered,
         job: Holder | None,
-        window: int,
+        patience_s: float,
     ):
-        super().__init__(discovered.ethernet, discovered.board_of, window)
+        super().__init__(discovered.ethernet, discovered.board_of, patience_s=patience_s)
         self.boards = boards
         self._session = session
         self._discovered = discovered
         self._job = job
         self._sequence = 0
-        self._tag = 0
+        self._taken: dict[tuple[int, int], int] = {}
 
     def carry_out(self, pieces: Sequence[Piece]) -> list[Any]:
         """Carry out pieces in any order, boards at the same time; see `exchange` for results."""
@@ -118,19 +119,23 @@ class MachineControl(MachineMemory):
         return self._discovered.ethernet
 
     def take(self, x: int, y: int, size: int) -> int:
-        """Return the address of a new block of a chip's SDRAM, which `stop` gives back.
+        """Return the address, a multiple of 8, of new SDRAM of a chip, which `stop` gives back.
 
-        At most 255 blocks between two calls of `stop`.
+        At most 255 blocks a chip between two calls of `stop`.
 
         Raises
         ------
         Refused
             The chip has no such block.
         """
-        if self._tag == _LAST_TAG:
-            raise ArgumentError(f"{_LAST_TAG} blocks of SDRAM were taken: stop() gives them back")
-        self._tag += 1
-        return self.allocate(x, y, size, APP_ID, self._tag)
+        tag = self._taken.get((x, y), 0) + 1
+        if tag > _LAST_TAG:
+            raise ArgumentError(
+                f"{_LAST_TAG} blocks of chip ({x}, {y}) were taken: stop() gives them back"
+            )
+        address = self.allocate(x, y, size + _WORD, APP_ID, tag)  # a multiple of 4
+        self._taken[x, y] = tag
+        return address + address % (2 * _WORD)
 
     # ---- cores ---------------------------------------------------------------------------------
 
@@ -160,7 +165,7 @@ class MachineControl(MachineMemory):
         """End the program on all cores, which are idle then; free its memory."""
         with self._explained():
             self._session.stop(APP_ID)
-        self._tag = 0
+        self._taken.clear()
 
     def reports(self, cores: Collection[CoreId] | None = None) -> list[CoreReport]:
         """Return what cores, all by default, say of themselves, in their order."""

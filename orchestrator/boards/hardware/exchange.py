@@ -29,6 +29,9 @@ from orchestrator.wire.numbers import MAX_SCP_DATA, REPEATED, SCP_UDP_PORT, Comm
 PATIENCE_S: Final = 10.0
 """A board that has not answered anything for so long is dead."""
 
+WINDOW: Final = 32
+"""Requests under way to a board at most: more gain nothing, as a board answers in order."""
+
 REFUSALS: Final = 5
 """Times that a chip may refuse a request for the moment before that counts as its answer."""
 
@@ -60,7 +63,7 @@ class BoardLink:
         self,
         host: str,
         port: int = SCP_UDP_PORT,
-        window: int = 32,
+        window: int = WINDOW,
         patience_s: float = PATIENCE_S,
     ):
         self.host = host

@@ -9,6 +9,7 @@ from orchestrator.boards.hardware.bmp import BmpLink
 from orchestrator.boards.hardware.boards import Boards, check_host
 from orchestrator.boards.hardware.control import APP_ID, Holder, MachineControl, explained
 from orchestrator.boards.hardware.discovery import SPINN3_SIDE, Discovered, as_discovered
+from orchestrator.boards.hardware.exchange import PATIENCE_S
 from orchestrator.boards.hardware.failures import BootFailed
 from orchestrator.boards.hardware.memory import MachineMemory
 from orchestrator.boards.hardware.pieces import Read
@@ -24,7 +25,11 @@ _MAP_BYTES: Final = 20
 
 @contextlib.contextmanager
 def open_machine(
-    boards: Boards, *, job: Holder | None = None, boot_s: float = BOOT_S, window: int = 32
+    boards: Boards,
+    *,
+    job: Holder | None = None,
+    boot_s: float = BOOT_S,
+    patience_s: float = PATIENCE_S,
 ) -> Iterator[MachineControl]:
     """Power and boot boards if need be, stop what an earlier run left, find out what is there.
 
@@ -36,8 +41,8 @@ def open_machine(
         What holds them; asked for the cause when a board falls silent.
     boot_s
         Time for booting, seconds; a board takes 10.
-    window
-        Requests under way to a board at most.
+    patience_s
+        How long a board may be silent afterwards, seconds.
 
     Raises
     ------
@@ -61,7 +66,7 @@ def open_machine(
             found = session.discover()
             _check_size(boards, found)
             discovered = describe(found)
-        control = MachineControl(boards, session, discovered, job, window)
+        control = MachineControl(boards, session, discovered, job, patience_s)
         stack.callback(control.close)
         yield control
 

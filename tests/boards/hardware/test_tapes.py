@@ -1,0 +1,97 @@
+"""Tapes on the cores of a virtual machine that run our image, loaded by unmodified spinnman."""
+
+import pytest
+
+from orchestrator.boards.hardware import CoreId, given_host, open_machine
+from orchestrator.boards.hardware.failures import CoreFailed, MachineTimeout
+from orchestrator.errors import ArgumentError, MissingToolError
+from orchestrator.virtual.image import build_image
+from orchestrator.virtual.running.cores import RunningCores
+from orchestrator.virtual.tasks import Copy, Sync, tape
+from orchestrator.wire.numbers import CoreState, Signal
+
+pytest.importorskip("spinnman", reason="spinnman is not installed: pip install SpiNNMan")
+
+SIZE = 4096
+
+
+@pytest.fixture
+def control(virtual_machine):
+    """A SpiNN-3 board whose cores can run code."""
+    try:
+        image = build_image()
+    except MissingToolError as error:
+        pytest.skip(str(error))
+    virtual_machine(third=100, shape="spinn3", booted=True, open_cores=RunningCores)
+    with open_machine(given_host("127.0.100.1")) as opened:
+        opened.image = image
+        yield opened
+
+
+def put_tapes(control, cores, tasks_of):
+    """Write a tape for each core; return their addresses."""
+    tapes = {}
+    for core in cores:
+        text = tape(tasks_of(core))
+        tapes[core] = control.take(core.x, core.y, len(text))
+        control.write(core.x, core.y, tapes[core], text)
+    return tapes
+
+
+def test_tapes_run_once_on_each_core_and_again(control):
+    cores = [CoreId(0, 0, 1), CoreId(0, 0, 17), CoreId(1, 1, 3)]
+    control.load(control.image.binary, cores)
+    areas = {core: control.take(core.x, core.y, 3 * SIZE) for core in cores}
+    for core, area in areas.items():
+        control.write(core.x, core.y, area, bytes([core.p]) * SIZE)
+
+    def copies(core):
+        start = areas[core]
+        return [
+            Copy(source=start, target=start + SIZE, bytes=SIZE),
+            Copy(source=start + SIZE, target=start + 2 * SIZE, bytes=SIZE),
+        ]
+
+    tapes = put_tapes(control, cores, copies)
+    for _ in range(2):
+        reports = control.run_tapes(tapes, timeout=20)
+        assert all(report.finished and report.tasks_done == 2 for report in reports.values())
+        for core, area in areas.items():
+            found = control.read(core.x, core.y, area + 2 * SIZE, SIZE)
+            assert found == bytes([core.p]) * SIZE
+            control.write(core.x, core.y, area + 2 * SIZE, bytes(SIZE))
+
+
+def test_a_core_that_fails_is_shown_and_the_others_finish(control):
+    good, bad = cores = [CoreId(0, 0, 1), CoreId(0, 1, 2)]
+    control.load(control.image.binary, cores)
+
+    def tasks_of(core):
+        task = Copy(source=0x60000000, target=0x60001000, bytes=8)
+        if core == bad:
+            task.header = task.header & ~0xFFFF | 0xFF  # no kernel of this kind
+        return [task]
+
+    tapes = put_tapes(control, cores, tasks_of)
+    with pytest.raises(CoreFailed) as caught:
+        control.run_tapes(tapes, timeout=20)
+    for part in ("core (0, 1, 2): RUN_TIME_ERROR", "13 (software error)", "own code 0x102"):
+        assert part in str(caught.value)
+    assert "printed:" in str(caught.value)
+    reports = {report.core: report for report in control.reports(cores)}
+    assert reports[good].state is CoreState.RUNNING and reports[good].done == 1
+
+
+def test_a_core_that_is_late_is_named_with_its_task(control):
+    core = CoreId(1, 0, 4)
+    control.load(control.image.binary, [core])
+    tapes = put_tapes(control, [core], lambda _: [Sync()])
+    with pytest.raises(MachineTimeout, match=r"core \(1, 0, 4\) is at task 0"):
+        control.run_tapes(tapes, timeout=0.2)
+    control.signal(Signal.SYNC0)
+    assert control.wait_tapes([core], timeout=20)[core].finished
+
+
+def test_tapes_for_cores_that_are_not_there_are_refused(control):
+    with pytest.raises(ArgumentError, match=r"core \(5, 5, 1\)"):
+        control.start_tapes({CoreId(5, 5, 1): 0x60240000})
