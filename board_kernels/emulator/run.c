@@ -284,6 +284,19 @@ uint64_t core_wakes_at(const struct core *core)
     return core->asleep && !requested(core) ? next_of_devices(core) : core->counters->cycles;
 }
 
+/* Lets a sleeping core's time pass, to the cycle at which it goes on by itself at most. */
+void core_sleep_until(struct core *core, uint64_t cycle)
+{
+    uint64_t next = next_of_devices(core);
+
+    if (cycle > next)
+        cycle = next;
+    if (!core->asleep || cycle <= core->counters->cycles)
+        return;
+    core->counters->sleep_cycles += cycle - core->counters->cycles;
+    core->counters->cycles = cycle;
+}
+
 /* Lets an undefined instruction happen where the core is, when it runs next. */
 void core_trap(struct core *core)
 {

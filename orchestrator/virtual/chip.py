@@ -37,6 +37,15 @@ _ROUTER_OFFSET: Final = SYSTEM_RAM_BYTES
 _INTERRUPTS_OFFSET: Final = 0x23000
 _FLAGS_OFFSET: Final = _INTERRUPTS_OFFSET + 16
 _MULTICAST_ENTRIES: Final = 1024
+_ROUTER_CONTROL: Final = 0x00400001
+"""Routing on, packets wait 240 router clocks (``sark_hw.c``, ``rtr_init``)."""
+
+_FILTERS: Final = (
+    *(0x01FE7CF1, 0x01FEBCF1, 0x01FE7CF2, 0x01FEBCF2, 0x01FE7CF4, 0x01FEBCF4),
+    *(0x01FE7CF8, 0x01FEBCF8, 0x0001FCF1, 0x0001FCF2, 0x0001FCF4, 0x0001FCF8),
+)
+"""Diagnostic filters after boot: local and other packets of each type, dropped ones of each type
+(``sark_hw.c``, ``dgf_init``)."""
 
 
 def new_pages(size: int, *, shared: bool) -> NDArray[np.uint8]:
@@ -65,7 +74,7 @@ class ChipMemory:
     router
         uint32 [24576], the router's registers from address 0xe1000000: multicast routes from word
         0x1000, keys from 0x2000, masks from 0x3000, the point-to-point table from 0x4000. At first
-        no key matches.
+        no key matches, and the control register and the diagnostic filters are as after boot.
 
     Raises
     ------
@@ -93,6 +102,8 @@ class ChipMemory:
         self._words = self.state.view("<u4")
         self.router[0x1000 : 0x1000 + _MULTICAST_ENTRIES] = 0xFF000000
         self.router[0x2000 : 0x2000 + _MULTICAST_ENTRIES] = 0xFFFFFFFF
+        self.router[0] = _ROUTER_CONTROL | cores[0] << 8
+        self.router[0x80 : 0x80 + len(_FILTERS)] = _FILTERS
         self._write_system_variables()
 
     def memory(self, address: int, size: int) -> NDArray[np.uint8]:
@@ -141,6 +152,11 @@ class ChipMemory:
     def vcpu(self, virtual: int) -> int:
         """Return the address of a virtual core's VCPU block."""
         return VCPU_BASE + VCPU_BYTES * virtual
+
+    @property
+    def interrupts(self) -> int:
+        """Return the system controller's interrupts, a bit for each physical core."""
+        return int(self._words[_INTERRUPTS_OFFSET // 4])
 
     def interrupt(self, physical: int, raised: bool) -> None:
         """Raise or clear the system controller's interrupts of a mask of physical cores."""

@@ -310,11 +310,8 @@ class Core:
         return None if cycle == _FOREVER else cycle
 
     def sleep_until(self, cycle: int) -> None:
-        """Let a sleeping core's time pass, to `wakes_at` at most; earlier times change nothing."""
-        passed = cycle - self.cycles
-        if passed > 0:
-            self._counters.cycles += passed
-            self._counters.sleep_cycles += passed
+        """Let a sleeping core's time pass, to a timer's or packet's at most, without running."""
+        self._library.core_sleep_until(self._core, max(0, cycle))
 
     @property
     def cycles(self) -> int:

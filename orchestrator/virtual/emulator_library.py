@@ -84,6 +84,7 @@ _SIGNATURES: Final = {
     "core_run": (c_int, [_CORE, c_uint64]),
     "core_trap": (None, [_CORE]),
     "core_wakes_at": (c_uint64, [_CORE]),
+    "core_sleep_until": (None, [_CORE, c_uint64]),
     "core_substitute": (c_int, [_CORE, c_uint32, c_uint32]),
     "substitute_symbol": (c_char_p, [c_uint32]),
     "router_match": (c_uint32, [c_void_p, c_uint32]),

@@ -1,0 +1,329 @@
+"""All application cores of a machine: who runs when, what they hear and what they send.
+
+Machine time is counted in core cycles. In a round every core that is awake runs the same number
+of cycles, in turn; packets of a round arrive in the next at the earliest, so that the order of
+turns changes nothing. When all cores sleep and no packet is on its way, time goes on to the next
+timer, but never ahead of the host's clock: a timer of a second takes a second. While cores compute,
+time passes as fast as they do.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from heapq import heappop, heappush
+from typing import Final
+
+from orchestrator.machine.links import Link
+from orchestrator.machine.machine import Chip
+from orchestrator.virtual.chip import ChipMemory
+from orchestrator.virtual.monitor.cores import Surroundings
+from orchestrator.virtual.running.application_core import QUEUED, ApplicationCore
+from orchestrator.virtual.running.mailbox import lay_out_buffers
+from orchestrator.virtual.running.network import Network, Sent
+from orchestrator.virtual.running.program import LoadError, Program, read_program
+from orchestrator.virtual.running.report import set_state, write_load_fault
+from orchestrator.virtual.running.router import Router
+from orchestrator.virtual.running.watchdog import Watchdog
+from orchestrator.wire.datagrams import SdpMessage
+from orchestrator.wire.layout import LOAD_AREA, SYSTEM_RAM
+from orchestrator.wire.numbers import CoreState, Result, Signal
+
+CYCLES_PER_SECOND: Final = 200_000_000
+ROUND_CYCLES: Final = 10_000
+"""Of a core in its turn: 50 us. Also the least time that packets take."""
+
+_LOAD_WORDS: Final = SYSTEM_RAM + 16
+"""Where the loader finds the program's address and, in the next word, application and flags."""
+
+_Place = tuple[Chip, int]
+
+
+class RunningCores:
+    """Cores that run what was loaded on them (``monitor.cores.ApplicationCores``).
+
+    Parameters
+    ----------
+    surroundings
+        The machine around them.
+    seed
+        Of the packets that links lose.
+    clock
+        The host's time in s.
+
+    Attributes
+    ----------
+    now
+        Machine time in cycles.
+    """
+
+    def __init__(
+        self,
+        surroundings: Surroundings,
+        seed: int = 0,
+        clock: Callable[[], float] = time.monotonic,
+    ):
+        self.now = 0
+        self._surroundings = surroundings
+        self._clock = clock
+        self._opened = clock()
+        self._cores: dict[_Place, ApplicationCore] = {}
+        self._awake: dict[_Place, ApplicationCore] = {}
+        self._commanded: dict[_Place, ApplicationCore] = {}
+        self._timers: list[tuple[int, _Place]] = []
+        self._routers: dict[Chip, Router] = {}
+        self._sent: list[Sent] = []
+        self._network = Network(surroundings, self._router, seed)
+        self._watchdog = Watchdog()
+
+    # What the monitor asks for
+
+    def load(self, x: int, y: int, cores: Sequence[int], app_id: int, *, wait: bool) -> None:
+        """Start the image at 0x67800000 on cores of a chip; see `ApplicationCores`.
+
+        An image that the loader cannot place, or that does not fit, leaves a run-time error.
+        """
+        memory = self._surroundings.memory(x, y)
+        lay_out_buffers(memory)
+        memory.write_word(_LOAD_WORDS, LOAD_AREA)
+        memory.write_word(_LOAD_WORDS + 4, wait << 8 | app_id)
+        for core in cores:
+            self._drop(((x, y), core))
+            memory.flag(1 << core, True)
+        try:
+            program = read_program(memory, LOAD_AREA)
+        except LoadError as error:
+            for core in cores:
+                write_load_fault(memory, core, error.entry, error.address)
+                self._surroundings.changed(x, y, core, CoreState.RUN_TIME_ERROR)
+            return
+        for core in cores:
+            self._start((x, y), core, memory, program, app_id, wait)
+
+    def stop(self, x: int, y: int, cores: Sequence[int]) -> None:
+        """End what cores run."""
+        for core in cores:
+            self._drop(((x, y), core))
+
+    def signal(self, x: int, y: int, cores: Sequence[int], signal: Signal) -> None:
+        """Give a signal to cores; INITIALISE and POWER_DOWN end what they run."""
+        ends = {
+            Signal.INITIALISE: CoreState.IDLE,
+            Signal.STOP: CoreState.IDLE,
+            Signal.POWER_DOWN: CoreState.POWERED_DOWN,
+        }
+        for core in cores:
+            place = (x, y), core
+            if signal in ends:
+                self._drop(place)
+                set_state(self._surroundings.memory(x, y), core, ends[signal])
+                self._surroundings.changed(x, y, core, ends[signal])
+            elif running := self._running(place):
+                running.signal(signal)
+                self._commanded[place] = running
+
+    def deliver(self, x: int, y: int, message: SdpMessage) -> Result:
+        """Hand a message to its destination core."""
+        place = (x, y), message.destination.core
+        running = self._running(place)
+        if running is None:
+            return Result.CPU
+        if running.queued_messages >= QUEUED:
+            return Result.BUFFER
+        running.message(message)
+        self._commanded[place] = running
+        return Result.OK
+
+    def memories(self, x: int, y: int, core: int) -> tuple[memoryview, memoryview] | None:
+        """Return a core's ITCM and DTCM, or None before anything ran there."""
+        found = self._cores.get(((x, y), core))
+        if found is None:
+            return None
+        return found.emulator.itcm.data, found.emulator.dtcm.data
+
+    def trap(self, x: int, y: int, core: int) -> None:
+        """Make a loaded core meet an undefined instruction."""
+        place = (x, y), core
+        if running := self._running(place):
+            running.wake(self.now)
+            running.trap()
+            self._awake[place] = running
+
+    def remove(self, x: int, y: int) -> None:
+        """Forget a chip that is gone."""
+        for place in [place for place in self._cores if place[0] == (x, y)]:
+            self._drop(place)
+        self._routers.pop((x, y), None)
+
+    def close(self) -> None:
+        """End all cores."""
+        for place in list(self._cores):
+            self._drop(place)
+
+    def poll(self, seconds: float) -> float | None:
+        """Let cores run in turn for about so many seconds of the host's time.
+
+        Returns
+        -------
+        float or None
+            After how many seconds to call again; None: when something comes from outside.
+        """
+        until = self._clock() + seconds
+        while True:
+            self._give_commands()
+            if not self._awake:
+                pause = self._next_timer()
+                if pause is None or pause > 0:
+                    return pause
+            self._round()
+            if self._clock() >= until:
+                return 0.0
+
+    # Time
+
+    @property
+    def _host_time(self) -> int:
+        return int((self._clock() - self._opened) * CYCLES_PER_SECOND)
+
+    def _next_timer(self) -> float | None:
+        """Let time go on to the next timer that is due: 0.0; else how long it is until then."""
+        while self._timers:
+            wakes, place = self._timers[0]
+            core = self._running(place)
+            if core is None or core.wakes_at != wakes:
+                heappop(self._timers)
+                continue
+            host = self._host_time
+            if wakes > max(self.now, host):
+                self.now = max(self.now, host)
+                return (wakes - host) / CYCLES_PER_SECOND
+            self.now = max(self.now, wakes)
+            self._wake_timers()
+            return 0.0
+        self.now = max(self.now, self._host_time)
+        return None
+
+    def _wake_timers(self) -> None:
+        while self._timers and self._timers[0][0] <= self.now:
+            _, place = heappop(self._timers)
+            if core := self._running(place):
+                self._awake[place] = core
+
+    def _round(self) -> None:
+        end = self.now + ROUND_CYCLES
+        for place, core in list(self._awake.items()):
+            if self._awake.get(place) is core:  # not gone because of what another core has sent
+                core.run(end)
+                self._after_turn(place, core)
+        self.now = end
+        self._carry()
+        self._wake_timers()
+        for lifeless in self._watchdog.look(self.now, self._awake.values()):
+            lifeless.end(CoreState.WATCHDOG)
+            self._after_turn((lifeless.chip, lifeless.number), lifeless)
+
+    def _after_turn(self, place: _Place, core: ApplicationCore) -> None:
+        """Note what a core did: state, message, interrupts of others, sleep."""
+        (x, y), number = place
+        state = core.new_state()
+        wakes = core.wakes_at
+        if wakes is None:
+            self._awake.pop(place, None)
+        elif wakes > max(core.time, self.now + ROUND_CYCLES, core.expects):
+            del self._awake[place]
+            heappush(self._timers, (wakes, place))
+        for _ in range(core.new_drops()):
+            output = 1 << len(Link) + core.memory.physical_cores[number]
+            self._router((x, y)).dropped(core.emulator.last_dropped, output)
+        self._interrupt_sleepers(core.memory, (x, y))
+        message = core.outgoing()
+        if state is not None:
+            self._surroundings.changed(x, y, number, state)
+        if message is not None:
+            self._surroundings.send(x, y, message)
+
+    # What cores hear
+
+    def _give_commands(self) -> None:
+        for place, core in list(self._commanded.items()):
+            core.command(self.now)
+            if not core.has_commands:
+                del self._commanded[place]
+            if core.wakes_at is not None:
+                self._awake[place] = core
+
+    def _interrupt_sleepers(self, memory: ChipMemory, chip: Chip) -> None:
+        """Wake the cores of a chip that one of its cores has asked for an interrupt."""
+        requests = memory.interrupts & ~(1 << memory.physical_cores[0])
+        if not requests:
+            return
+        for number, physical in enumerate(memory.physical_cores):
+            if not requests >> physical & 1:
+                continue
+            place = chip, number
+            core = self._running(place)
+            if core is None:
+                memory.interrupt(1 << physical, False)
+            elif place not in self._awake:
+                core.wake(self.now)
+                if core.wakes_at is not None:
+                    self._awake[place] = core
+
+    def _carry(self) -> None:
+        """Bring the packets of a round to cores, in the order in which they arrive."""
+        if not self._sent:
+            return
+        self._sent.sort(key=lambda sent: sent.at)
+        arrivals = [
+            arrival
+            for sent in self._sent
+            for arrival in self._network.carry(sent._replace(at=sent.at + ROUND_CYCLES))
+        ]
+        self._sent.clear()
+        for arrival in sorted(arrivals, key=lambda arrival: arrival.at):
+            memory = self._surroundings.memory(*arrival.chip)
+            if arrival.core not in memory.physical_cores:
+                continue
+            place = arrival.chip, memory.physical_cores.index(arrival.core)
+            if core := self._running(place):
+                patience = self._router(arrival.chip).patience
+                core.receive(arrival.packet, arrival.at, self.now, patience)
+                if core.wakes_at is not None:
+                    self._awake[place] = core
+
+    # Cores
+
+    def _start(
+        self,
+        chip: Chip,
+        number: int,
+        memory: ChipMemory,
+        program: Program,
+        app_id: int,
+        wait: bool,
+    ) -> None:
+        core = ApplicationCore(
+            memory,
+            chip,
+            number,
+            program,
+            app_id=app_id,
+            wait=wait,
+            now=self.now,
+            sent=lambda at, chip, packet: self._sent.append(Sent(at, chip, packet)),
+        )
+        self._cores[chip, number] = self._awake[chip, number] = core
+
+    def _running(self, place: _Place) -> ApplicationCore | None:
+        core = self._cores.get(place)
+        return core if core is not None and not core.ended else None
+
+    def _drop(self, place: _Place) -> None:
+        core = self._cores.pop(place, None)
+        self._awake.pop(place, None)
+        self._commanded.pop(place, None)
+        if core is not None:
+            core.end()
+
+    def _router(self, chip: Chip) -> Router:
+        if chip not in self._routers:
+            self._routers[chip] = Router(self._surroundings.memory(*chip))
+        return self._routers[chip]
