@@ -50,8 +50,11 @@ class FloodFill:
 
     @property
     def complete(self) -> bool:
-        """Return whether all blocks are there."""
-        return len(self._blocks) == self._wanted
+        """Return whether all blocks are there.
+
+        More than were announced are fine: spinnman 7.4.1 announces a quarter of them.
+        """
+        return len(self._blocks) >= self._wanted
 
     def blocks(self) -> Iterator[tuple[int, bytes]]:
         """Yield address and data of the blocks in order."""

@@ -279,9 +279,10 @@ class BootedMachine:
     def _from_host(
         self, chip: MonitoredChip, message: SdpMessage, ethernet: Chip, host: HostAddress
     ) -> tuple[Result, bytes | None]:
-        to, source = message.destination, message.source
-        tag = message.tag
-        if to.port and to.core and tag == TRANSIENT_TAG and message.flags & REPLY_EXPECTED:
+        to, source, tag = message.destination, message.source, message.tag
+        if not to.port:
+            return self._take(chip, message, host)
+        if to.core and tag == TRANSIENT_TAG and message.flags & REPLY_EXPECTED:
             tag = self.tags[ethernet].transient(host)
         routed = SdpMessage(
             SdpAddress(*chip.position, to.core, to.port),

@@ -1,0 +1,92 @@
+"""Unmodified spinnman on a 4-chip board, on three boards with dead parts, and at boot."""
+
+import pytest
+
+from orchestrator.virtual.monitor.cores import StateCores
+from orchestrator.virtual.serving.configuration import DeadConfig, VirtualMachineConfig
+from orchestrator.virtual.serving.machine import VirtualMachine
+
+DEAD = DeadConfig(
+    chips=((3, 3), (9, 9)), links=((0, 0, 0), (7, 3, 0)), cores=((5, 5, 4), (5, 5, 9))
+)
+
+
+@pytest.fixture(scope="module")
+def four_chips(spinnman):
+    config = VirtualMachineConfig(shape="spinn3", base_address="127.0.66.0", booted=True)
+    subjects = ["discovery", "memory", "allocation", "load", "sdp", "stop", "bmp"]
+    with VirtualMachine(config) as machine:
+        place = machine.places[0]
+        found = spinnman(subjects, place.address, version=3, bmp=place.bmp_address)
+        states = machine.call(
+            lambda: [board.state.value for board in machine.installation.boards.values()]
+        )
+        yield {**found, "boards": states}
+
+
+def test_a_four_chip_board(four_chips):
+    machine = four_chips["discovery"]
+    assert machine["size"] == [2, 2] and len(machine["cores"]) == 4
+    assert four_chips["memory"][:4] == [True, True, 0x12345678, True]
+    assert four_chips["load"]["cores"] == 68 and four_chips["load"]["copied"]
+    assert four_chips["stop"] == [[0, 0, 0], 68]
+    assert four_chips["allocation"]["after stop"]
+    assert len(four_chips["sdp"]) == 4
+
+
+def test_bmp(four_chips):
+    bmp = four_chips["bmp"]
+    assert bmp["version"] == ["BC&MP", [2, 1, 2]]
+    assert bmp["volts"] == [1.2, 1.8, 3.3] and bmp["supply"] == 12
+    assert bmp["warm"] > 30
+    assert bmp["fpga"] == [0, 1, 2] and bmp["stop"] == 1 and bmp["open again"] == 0
+    # What spinnman 7.4.1 makes of the answers to power and FPGA writes, which were obeyed.
+    assert bmp["POWER_OFF"] == bmp["POWER_ON"] == "TypeError"
+    assert bmp["write"].startswith("TypeError")
+    assert four_chips["boards"] == ["powered"]
+
+
+@pytest.fixture(scope="module")
+def three_boards(spinnman):
+    config = VirtualMachineConfig(shape="triads", base_address="127.0.67.0", booted=True, dead=DEAD)
+    with VirtualMachine(config) as machine:
+        return spinnman(["discovery", "load", "stop", "odds_and_ends"], machine.places[0].address)
+
+
+def test_dead_parts_of_three_boards_are_found(three_boards):
+    found = three_boards["discovery"]
+    assert found["size"] == [12, 12]
+    assert found["ethernets"] == {
+        "127.0.67.1": [0, 0],
+        "127.0.67.9": [8, 4],
+        "127.0.67.17": [4, 8],
+    }
+    assert len(found["cores"]) == 142
+    assert "3,3" not in found["cores"] and "9,9" not in found["cores"]
+    assert found["cores"]["5,5"] == 16
+    links = {tuple(link) for link in found["links"]}
+    for x, y, link in ((0, 0, 0), (1, 0, 3), (7, 3, 0), (8, 3, 3), (2, 2, 1), (4, 4, 4)):
+        assert (x, y, link) not in links
+    # Each dead chip had six links, and two more are dead: 432 were there, each with two ends.
+    assert len(links) == 2 * (432 - 6 - 6 - 2)
+
+
+def test_a_program_reaches_all_cores_of_three_boards(three_boards):
+    load = three_boards["load"]
+    assert load["copied"] and load["monitors"] == 142
+    assert load["steps"][-1] == [0, 0, load["cores"]]
+    assert three_boards["stop"] == [[0, 0, 0], load["cores"]]
+    assert three_boards["odds_and_ends"]["p2p"]
+
+
+def test_spinnman_boots_a_board(spinnman):
+    config = VirtualMachineConfig(shape="spinn5", base_address="127.0.68.0", boot_ms=2500)
+    events = []
+    with VirtualMachine(config, open_cores=StateCores, report=events.append) as machine:
+        found = spinnman(["version", "discovery"], machine.places[0].address)
+        chip = machine.call(lambda: machine.installation.machines[0].chip((0, 0)))
+        variables = chip.boot.variables
+    assert found["version"][:2] == ["SC&MP", [4, 0, 0]]
+    assert len(found["discovery"]["cores"]) == 48
+    assert events == ["board (0, 0, 0) booted: 8 x 8, 48 chips, 1 boards"]
+    assert variables[0x0A] == 5  # the hardware version that spinnman put into the image
