@@ -127,7 +127,8 @@ void core_interrupt(struct core *core, uint32_t source)
 /* Starts over at an address with devices at rest; the TCMs hold what was put there. */
 void core_reset(struct core *core, uint32_t address, uint32_t argument)
 {
-    static const struct timer idle = {.control = 0x20, .expires = NEVER};
+    /* SP804: the counter starts at its end, so that a timer enabled before it is loaded is quiet */
+    static const struct timer idle = {.control = 0x20, .value = UINT32_MAX, .expires = NEVER};
 
     memset(core->counters, 0, sizeof *core->counters);
     memset(&core->fault, 0, sizeof core->fault);
