@@ -131,6 +131,7 @@ class SpinnmanSession:
         late = thread.is_alive()
         for connection in opened:
             connection.close()
+        thread.join(1.0)
         if errors and not isinstance(errors[0], failure):
             raise errors[0]
         detail = f"it does not come up within {boot_s:g} s" if late else _cause(errors)
