@@ -126,8 +126,8 @@ class Heap:
                 else:
                     free.append((block.address, block.end))
             before = block
-        following = [address for address, _ in free[1:]] + [0]
-        for (address, end), then in zip(free, following, strict=True):
+        following = [*(address for address, _ in free[1:]), 0]
+        for (address, end), then in zip(free, following, strict=False):
             self._space.set_words(address, end, then)
         self._space.set_words(self.base, free[0][0] if free else 0)
         count = sum(end - address - BLOCK_BYTES for address, end in free)

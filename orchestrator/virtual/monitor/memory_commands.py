@@ -20,7 +20,7 @@ Answer = tuple[Result, bytes]
 _OK: Final = (Result.OK, b"")
 _BAD: Final = (Result.ARGUMENT, b"")
 _WORD_UNIT: Final = 2
-_MAX_FILL_BYTES: Final = 128 << 20
+_FILL_BLOCK_BYTES: Final = 1 << 16
 
 
 def _memories(machine: "BootedMachine", chip: MonitoredChip, core: int) -> CoreMemories:
@@ -67,12 +67,15 @@ def _write_to(
 def _fill(machine: "BootedMachine", chip: MonitoredChip, core: int, request: ScpRequest) -> Answer:
     """Store a word (arg2) over and over: arg3 bytes, whole words."""
     address, size = request.arg1, request.arg3
-    if (address | size) & 3 or size > _MAX_FILL_BYTES:
+    if (address | size) & 3:
         return _BAD
     view = chip.view(address, size, _memories(machine, chip, core))
     if view is None:
         return _BAD
-    view[:] = request.arg2.to_bytes(4, "little") * (size // 4)
+    words = request.arg2.to_bytes(4, "little") * (min(size, _FILL_BLOCK_BYTES) // 4)
+    for start in range(0, size, _FILL_BLOCK_BYTES):
+        block = view[start : start + _FILL_BLOCK_BYTES]
+        block[:] = words[: len(block)]
     chip.after_write(address, size)
     return _OK
 

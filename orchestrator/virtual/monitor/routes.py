@@ -175,8 +175,8 @@ class RouteTable:
     def _chain_free_blocks(self) -> None:
         """Link the free blocks as SARK does, from the system variable on."""
         free = [block for block in self.blocks() if block.app_id is None]
-        following = [block.first for block in free[1:]] + [0]
-        for block, then in zip(free, following, strict=True):
+        following = [*(block.first for block in free[1:]), 0]
+        for block, then in zip(free, following, strict=False):
             self._space.write(self._entry(block.first), struct.pack("<2H", block.end, then))
         first = free[0].first if free else 0
         self._space.write(SYSTEM_VARIABLES + Sv.FIRST_FREE_ROUTE, struct.pack("<H", first))
