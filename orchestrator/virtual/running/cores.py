@@ -31,6 +31,11 @@ CYCLES_PER_SECOND: Final = 200_000_000
 ROUND_CYCLES: Final = 10_000
 """Of a core in its turn: 50 us. Also the least time that packets take."""
 
+LONG_ROUND_CYCLES: Final = 100_000
+"""The same while no core has sent a packet for some rounds: turns cost less."""
+
+_QUIET_ROUNDS: Final = 16
+
 _LOAD_WORDS: Final = SYSTEM_RAM + 16
 """Where the loader finds the program's address and, in the next word, application and flags."""
 
@@ -71,6 +76,7 @@ class RunningCores:
         self._timers: list[tuple[int, _Place]] = []
         self._routers: dict[Chip, Router] = {}
         self._sent: list[Sent] = []
+        self._quiet = 0
         self._network = Network(surroundings, self._router, seed)
         self._watchdog = Watchdog()
 
@@ -208,26 +214,28 @@ class RunningCores:
                 self._awake[place] = core
 
     def _round(self) -> None:
-        end = self.now + ROUND_CYCLES
+        length = ROUND_CYCLES if self._quiet < _QUIET_ROUNDS else LONG_ROUND_CYCLES
+        end = self.now + length
         for place, core in list(self._awake.items()):
             if self._awake.get(place) is core:  # not gone because of what another core has sent
                 core.run(end)
-                self._after_turn(place, core)
+                self._after_turn(place, core, end)
         self.now = end
-        self._carry()
+        self._quiet = 0 if self._sent else self._quiet + 1
+        self._carry(length)
         self._wake_timers()
         for lifeless in self._watchdog.look(self.now, self._awake.values()):
             lifeless.end(CoreState.WATCHDOG)
-            self._after_turn((lifeless.chip, lifeless.number), lifeless)
+            self._after_turn((lifeless.chip, lifeless.number), lifeless, self.now)
 
-    def _after_turn(self, place: _Place, core: ApplicationCore) -> None:
-        """Note what a core did: state, message, interrupts of others, sleep."""
+    def _after_turn(self, place: _Place, core: ApplicationCore, end: int) -> None:
+        """Note what a core did in a round until `end`: state, message, interrupts, sleep."""
         (x, y), number = place
         state = core.new_state()
         wakes = core.wakes_at
         if wakes is None:
             self._awake.pop(place, None)
-        elif wakes > max(core.time, self.now + ROUND_CYCLES, core.expects):
+        elif wakes > max(core.time, end, core.expects):
             del self._awake[place]
             heappush(self._timers, (wakes, place))
         for _ in range(core.new_drops()):
@@ -267,15 +275,15 @@ class RunningCores:
                 if core.wakes_at is not None:
                     self._awake[place] = core
 
-    def _carry(self) -> None:
-        """Bring the packets of a round to cores, in the order in which they arrive."""
+    def _carry(self, length: int) -> None:
+        """Bring the packets of a round of some cycles to cores, in the order of arrival."""
         if not self._sent:
             return
         self._sent.sort(key=lambda sent: sent.at)
         arrivals = [
             arrival
             for sent in self._sent
-            for arrival in self._network.carry(sent._replace(at=sent.at + ROUND_CYCLES))
+            for arrival in self._network.carry(sent._replace(at=sent.at + length))
         ]
         self._sent.clear()
         for arrival in sorted(arrivals, key=lambda arrival: arrival.at):

@@ -87,10 +87,11 @@ class Bench:
                 return pause
         raise AssertionError("the cores never come to rest")
 
-    def rounds(self, count: int) -> None:
-        """Let cores run so many rounds."""
-        for _ in range(count):
-            self.cores.poll(0.0)
+    def run(self, cycles: int) -> None:
+        """Let cores run, round by round, for so many cycles of the machine's time."""
+        until = self.cores.now + cycles
+        while self.cores.now < until:
+            assert self.cores.poll(0.0) == 0.0, "all cores sleep"
 
     def state(self, core: int, chip: Chip = (0, 0)) -> int:
         return self.vcpu(core, chip)[Vcpu.STATE]

@@ -101,7 +101,7 @@ def test_a_program_starts_with_application_and_flags_where_its_table_says(bench,
     execute = next(i for i, row in enumerate(rows) if row[0] == EXECUTE)
     struct.pack_into("<I", aplx, 16 * execute + 4, 0x20 + 8)
     bench.load(bytes(aplx), 1, app_id=40, wait=True)
-    bench.rounds(2)
+    bench.run(20_000)
     assert bench.state(1) in (CoreState.INITIALISING, CoreState.RUN_TIME_ERROR)
     assert bench.words(0xE5000010, 2) == [LOAD_AREA, 0x100 | 40]
 

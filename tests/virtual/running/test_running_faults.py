@@ -73,17 +73,16 @@ DEAF = "start: b start\n"
 def test_a_core_that_does_not_answer_is_found(bench, build) -> None:
     bench.row.chips[0, 0].write(SYSTEM_VARIABLES + Sv.WATCHDOG_COUNT, bytes([3]))
     bench.load(build(DEAF), 1)
-    bench.rounds(400)
+    bench.run(4_000_000)
     assert bench.state(1) == CoreState.INITIALISING
-    bench.rounds(500)
+    assert bench.settle() is None, "it runs no more"
     assert bench.state(1) == CoreState.WATCHDOG
     assert bench.row.states[(0, 0), 1] == [CoreState.WATCHDOG]
-    assert bench.settle() is None, "it runs no more"
 
 
 def test_count_0_switches_the_watchdog_off(bench, build) -> None:
     bench.load(build(DEAF), 1)
-    bench.rounds(1200)
+    bench.run(12_000_000)
     assert bench.state(1) == CoreState.INITIALISING
 
 
@@ -110,6 +109,6 @@ on_mailbox:
         subs    pc, lr, #4
 """
     bench.load(build(answers), 1)
-    bench.rounds(1200)
+    bench.run(12_000_000)
     assert bench.state(1) == CoreState.INITIALISING
     assert bench.cores.now > 10_000_000

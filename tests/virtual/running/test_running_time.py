@@ -47,7 +47,7 @@ def test_awake_cores_get_the_same_number_of_cycles(benches, build) -> None:
     program = build(COUNT)
     for app_id, (chip, core) in enumerate([((0, 0), 1), ((0, 0), 2), ((1, 0), 1)]):
         bench.load(program, core, chip=chip, app_id=app_id)
-    bench.rounds(50)
+    bench.run(2_000_000)
     first, second = bench.words(0x60300000, 2)
     (third,) = bench.words(0x60300008, 1, (1, 0))
     assert first > 10_000
@@ -57,11 +57,11 @@ def test_awake_cores_get_the_same_number_of_cycles(benches, build) -> None:
 def test_several_applications_run_side_by_side(bench, build, image: Image) -> None:
     bench.load(image.binary, 1, 2, app_id=16)
     bench.load(build(COUNT), 3, app_id=17)
-    bench.rounds(20)
+    bench.run(200_000)
     assert bench.state(1) == bench.state(2) == CoreState.RUNNING
     before = bench.words(0x60300000 + 4 * 17, 1)
     bench.cores.stop(0, 0, [1, 2])
-    bench.rounds(5)
+    bench.run(200_000)
     assert bench.words(0x60300000 + 4 * 17, 1) > before
     assert bench.cores.memories(0, 0, 1) is None
 
