@@ -23,6 +23,7 @@ HEADINGS = {
     "data": "Images to input tensors",
     "allreduce": "Exchange of a gradient",
     "emulator": "Emulated core",
+    "transfer": "Memory of a board",
 }
 
 INTRODUCTION = """# Measurements

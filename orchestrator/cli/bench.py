@@ -201,6 +201,26 @@ def emulator(
     _report(context, measure, json_path)
 
 
+@bench_app.command()
+def transfer(
+    context: typer.Context,
+    megabytes: Annotated[
+        float, typer.Option("--megabytes", help="Of a transfer, 10^6 bytes, at most 100.")
+    ] = 16,
+    rounds: Rounds = 3,
+    json_path: JsonPath = None,
+) -> None:
+    """Memory to and from a virtual board, beside spinnman; with datagrams lost as well."""
+
+    def measure() -> "tuple[dict[str, Any], Table]":
+        from orchestrator.bench.transfer import run, table
+
+        result = run(megabytes=megabytes, rounds=rounds)
+        return result, table(result)
+
+    _report(context, measure, json_path)
+
+
 def _report(
     context: typer.Context,
     measure: "Callable[[], tuple[dict[str, Any], Table]]",
