@@ -147,6 +147,40 @@ class Point:
     at: Mapping[Level, Prediction]
 
 
+def slices_on(n_boards: int, slice_boards: int) -> int:
+    """Return how many slices of so many boards a number of boards holds.
+
+    Raises
+    ------
+    ArgumentError
+        As `boards_of`, or there are fewer boards than a slice has.
+    """
+    boards_of(n_boards)
+    if n_boards < slice_boards:
+        raise ArgumentError(f"--boards: {n_boards} are fewer than the {slice_boards} of a slice")
+    return n_boards // slice_boards
+
+
+def whole_ghost_batches(images: int, ghost_batch: int, key: str) -> int:
+    """Return how many ghost batches a number of images is.
+
+    Parameters
+    ----------
+    key : names the number in the message.
+
+    Raises
+    ------
+    ArgumentError
+        The images are not whole ghost batches, or none.
+    """
+    if images < ghost_batch or images % ghost_batch:
+        raise ArgumentError(
+            f"{key}: {images:,} is not a multiple of the ghost batch {ghost_batch} "
+            "(train.ghost_batch)"
+        )
+    return images // ghost_batch
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Study:
     """What a study asks.
@@ -171,42 +205,31 @@ class Study:
     epoch_images: int = IMAGENET_IMAGES
 
     def weak(self, boards: Sequence[int], ghost_batches: int) -> list[Point]:
-        """Return the points at which every slice has so many ghost batches a step.
+        """Return the points at which every slice has so many ghost batches a step, at least 1.
 
         Raises
         ------
         ArgumentError
-            As `boards_of`; fewer boards than a slice has; no ghost batch; or sums beyond int32.
+            As `slices_on`, or sums beyond int32.
         """
-        if ghost_batches < 1:
-            raise ArgumentError("a slice has at least one ghost batch a step")
         alone = self._alone(ghost_batches)
         return [
-            self._point(Scaling.WEAK, n, ghost_batches * self._slices(n), alone) for n in boards
+            self._point(
+                Scaling.WEAK, n, ghost_batches * slices_on(n, self.slice_model.boards), alone
+            )
+            for n in boards
         ]
 
-    def strong(self, boards: Sequence[int], global_batch: int) -> list[Point]:
-        """Return the points at which all slices together have global_batch images a step.
+    def strong(self, boards: Sequence[int], ghost_batches: int) -> list[Point]:
+        """Return the points at which all slices together have so many ghost batches a step.
 
         Raises
         ------
         ArgumentError
-            As `weak`, or a batch that is not whole ghost batches.
+            As `weak`.
         """
-        size = self.slice_model.ghost_batch
-        if global_batch < size or global_batch % size:
-            raise ArgumentError(
-                f"global batch {global_batch:,}: is not a multiple of the ghost batch {size}"
-            )
-        total = global_batch // size
-        alone = self._alone(total)
-        return [self._point(Scaling.STRONG, n, total, alone) for n in boards]
-
-    def _slices(self, n_boards: int) -> int:
-        size = self.slice_model.boards
-        if n_boards < size:
-            raise ArgumentError(f"--boards: {n_boards} are fewer than the {size} of a slice")
-        return n_boards // size
+        alone = self._alone(ghost_batches)
+        return [self._point(Scaling.STRONG, n, ghost_batches, alone) for n in boards]
 
     def _alone(self, ghost_batches: int) -> dict[Level, float]:
         """Return the images/s of one slice that trains alone."""
@@ -232,7 +255,8 @@ class Study:
         self, scaling: Scaling, n_boards: int, total: int, alone: Mapping[Level, float]
     ) -> Point:
         """Return a point of `total` ghost batches a step."""
-        boards, slices = boards_of(n_boards, closed=self.closed), self._slices(n_boards)
+        boards = boards_of(n_boards, closed=self.closed)
+        slices = slices_on(n_boards, self.slice_model.boards)
         batch = total * self.slice_model.ghost_batch
         load = _Load(n_boards / self.slice_model.boards, total, ceil(total / slices))
         epochs = self.recipe.epochs(batch, extrapolate=self.extrapolate)

@@ -9,7 +9,7 @@ from orchestrator.config import RunConfig
 from orchestrator.machine.constants import CONSTANTS, Level, Status
 from orchestrator.perf.rates import COSTS, NAMES
 from orchestrator.studies.records import RECORDS
-from orchestrator.studies.scaling import Point, SliceModel, Study
+from orchestrator.studies.scaling import Point, SliceModel, Study, whole_ghost_batches
 from orchestrator.studies.scaling_epochs import find_recipe
 from orchestrator.studies.scaling_machine import LARGEST
 from orchestrator.studies.scaling_table import as_json
@@ -27,8 +27,17 @@ WHAT_IFS: tuple[Mapping[str, float], ...] = (
     {"memory": 2},
     {"cables": 4},
     {"mantissa": 8},
-    {"clock": 400, "links": 4, "packets": 4},
-    {"clock": 400, "cores": 64, "links": 16, "packets": 4, "memory": 8},
+    {"ethernet": 10},
+    {"clock": 400, "links": 4, "packets": 4, "cables": 4},
+    {
+        "clock": 400,
+        "cores": 64,
+        "links": 16,
+        "packets": 4,
+        "memory": 8,
+        "cables": 8,
+        "ethernet": 10,
+    },
 )
 """Changed machines that the report asks about."""
 
@@ -53,7 +62,9 @@ def figures(
     boards : of the curves.
     """
     study = _study(config, slice_of(config), folder)
-    points = study.weak(boards, 1) + study.strong(boards, config.train.global_batch)
+    images, ghost_batch = config.train.global_batch, config.train.ghost_batch
+    total = whole_ghost_batches(images, ghost_batch, "train.global_batch")
+    points = study.weak(boards, 1) + study.strong(boards, total)
     beyond = replace(study, extrapolate=True).weak(SEVERAL_MACHINES, 1)
     return {
         "recipe": {"name": study.recipe.name, "target": study.recipe.target},

@@ -1,6 +1,6 @@
 """A scaling study as rows of text and as JSON."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from orchestrator.machine.constants import Level
@@ -248,7 +248,7 @@ def _prediction_json(at: Prediction) -> dict[str, Any]:
     }
 
 
-def points_of(found: Sequence[Mapping[str, Any]]) -> list[Point]:
+def points_of(found: Iterable[Mapping[str, Any]]) -> list[Point]:
     """Return the points that `as_json` wrote."""
     return [_point(each) for each in found]
 

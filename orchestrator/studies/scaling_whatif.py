@@ -52,6 +52,10 @@ def _cables(factor: float, level: Level) -> Changes:
     return _scaled(level, factor, "cable_channel_rate")
 
 
+def _ethernet(factor: float, level: Level) -> Changes:
+    return _scaled(level, factor, "host_read", "host_write", "host_boards_rate")
+
+
 def _memory(factor: float, level: Level) -> Changes:
     return _scaled(level, factor, "dma_core", "dma_chip")
 
@@ -76,6 +80,7 @@ PROPERTIES: Mapping[str, Property] = {
     "cores": Property("a chip", "application cores, which share all work evenly", _cores),
     "links": Property("times today", "rate of the links on a board, and into them", _links),
     "cables": Property("times today", "rate of the links between boards", _cables),
+    "ethernet": Property("times today", "rate of each board's Ethernet, and its host's", _ethernet),
     "memory": Property("times today", "bandwidth of a chip's SDRAM", _memory),
     "packets": Property("times today", "packets a core handles in a second", _packets),
     "mantissa": Property(

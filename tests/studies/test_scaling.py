@@ -8,7 +8,7 @@ from slice_stand_in import CYCLES_A_GHOST_BATCH, UPDATE_S, ClosedForm
 from orchestrator.errors import ArgumentError
 from orchestrator.machine.constants import Level
 from orchestrator.studies.records import IMAGENET_IMAGES
-from orchestrator.studies.scaling import Scaling, Study
+from orchestrator.studies.scaling import Scaling, Study, slices_on, whole_ghost_batches
 from orchestrator.studies.scaling_epochs import Basis, ReferenceRecipe
 from orchestrator.studies.scaling_machine import boards_of
 from orchestrator.studies.scaling_sums import BoardSums, input_seconds
@@ -58,7 +58,7 @@ def test_time_and_energy_to_train_are_steps_times_a_steps():
 
 
 def test_strong_scaling_keeps_the_batch_and_counts_boards_without_images():
-    one, few, many = study().strong([1, 6, 48], 32 * 20)
+    one, few, many = study().strong([1, 6, 48], 20)
     assert {point.global_batch for point in (one, few, many)} == {640}
     assert [point.ghost_batches for point in (one, few, many)] == [20, 4, 1]
     assert [point.busy_slices for point in (one, few, many)] == [1, 5, 20]
@@ -119,7 +119,7 @@ def test_a_faster_clock_is_asked_for_by_an_override():
 @settings(max_examples=20, deadline=None)
 @given(boards=st.sampled_from(SOME), ghosts=st.integers(1, 8), strong=st.booleans())
 def test_what_always_holds(boards, ghosts, strong):
-    found = study().strong([boards], 32 * ghosts) if strong else study().weak([boards], ghosts)
+    found = study().strong([boards], ghosts) if strong else study().weak([boards], ghosts)
     (point,) = found
     low, typical, high = (point.at[level] for level in (Level.LOW, Level.TYPICAL, Level.HIGH))
     assert low.step_s >= typical.step_s >= high.step_s > 0
@@ -132,12 +132,14 @@ def test_what_always_holds(boards, ghosts, strong):
     assert (point.scaling is Scaling.STRONG) is strong
 
 
-@pytest.mark.parametrize("batch", [0, 16, 33])
-def test_a_batch_that_is_not_whole_ghost_batches_is_refused(batch):
-    with pytest.raises(ArgumentError, match="multiple of the ghost batch 32"):
-        study().strong([1], batch)
+@pytest.mark.parametrize("images", [-32, 0, 16, 33])
+def test_images_that_are_not_whole_ghost_batches_are_refused(images):
+    with pytest.raises(ArgumentError, match=f"--batch: {images} is not a multiple of .* 32"):
+        whole_ghost_batches(images, 32, "--batch")
 
 
-def test_a_slice_without_images_is_refused():
-    with pytest.raises(ArgumentError, match="at least one ghost batch"):
-        study().weak([1], 0)
+def test_ghost_batches_and_slices_are_counted():
+    assert whole_ghost_batches(38_400, 32, "") == 1200
+    assert [slices_on(n, 3) for n in (3, 5, 1200)] == [1, 1, 400]
+    with pytest.raises(ArgumentError, match="0 is not possible"):
+        slices_on(0, 3)

@@ -7,9 +7,14 @@ import pytest
 from slice_stand_in import ClosedForm
 
 from orchestrator.config import load_config
+from orchestrator.machine.constants import Level
 from orchestrator.perf.rates import NAMES
+from orchestrator.studies.records import records_of
 from orchestrator.studies.scaling_report import WHAT_IFS, figures
+from orchestrator.studies.scaling_report_plot import draw_constants, draw_what_if, write_figure
+from orchestrator.studies.scaling_table import points_of
 
+WHOLE = (1200, "weak")
 CONFIG = Path(__file__).parents[2] / "configs" / "resnet50_spinnaker1m.yaml"
 
 
@@ -34,7 +39,7 @@ def test_all_figures_are_json(found):
 
 
 def test_a_faster_machine_is_faster(found):
-    whole = next(p for p in found["points"] if (p["boards"], p["scaling"]) == (1200, "weak"))
+    whole = next(p for p in found["points"] if (p["boards"], p["scaling"]) == WHOLE)
     assert [each["changes"] for each in found["what_if"]] == [dict(each) for each in WHAT_IFS]
     for each in found["what_if"]:
         assert each["point"]["predicted_s"] <= whole["predicted_s"] * (1 + 1e-12), each["words"]
@@ -43,7 +48,7 @@ def test_a_faster_machine_is_faster(found):
 
 
 def test_every_constant_is_slow_and_fast_once(found):
-    whole = next(p for p in found["points"] if (p["boards"], p["scaling"]) == (1200, "weak"))
+    whole = next(p for p in found["points"] if (p["boards"], p["scaling"]) == WHOLE)
     names = [each["name"] for each in found["constants"]]
     assert names == [*NAMES, "host_write", "host_boards_rate"]
     for each in found["constants"]:
@@ -51,3 +56,18 @@ def test_every_constant_is_slow_and_fast_once(found):
         assert list(between) == pytest.approx(sorted(between)), each["name"]
     clock = next(each for each in found["constants"] if each["name"] == "clock")
     assert clock["slow_images_per_s"] < clock["fast_images_per_s"]
+
+
+def test_the_pictures_name_every_change_and_constant(found, tmp_path):
+    (whole,) = points_of(p for p in found["points"] if (p["boards"], p["scaling"]) == WHOLE)
+    records = records_of("resnet50")
+    (changed,) = draw_what_if(found, whole, records).axes
+    assert len(changed.get_yticklabels()) == 1 + len(WHAT_IFS)
+    assert {text.get_text() for text in changed.texts} == {record.name for record in records}
+    figure = draw_constants(found["constants"], whole.at[Level.TYPICAL].images_per_s)
+    (constants,) = figure.axes
+    labels = [label.get_text() for label in constants.get_yticklabels()]
+    assert labels[0] == "clock (data sheet)" and len(labels) == len(found["constants"])
+    write_figure(tmp_path / "one.png", figure)
+    write_figure(tmp_path / "two.png", figure)
+    assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()

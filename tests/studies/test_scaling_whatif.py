@@ -6,6 +6,7 @@ from orchestrator.errors import ArgumentError
 from orchestrator.machine.constants import Level
 from orchestrator.perf.energy import power
 from orchestrator.perf.rates import rates
+from orchestrator.studies.scaling_sums import hosts_at
 from orchestrator.studies.scaling_whatif import PROPERTIES, in_words, overrides_of, parse_changes
 
 
@@ -31,6 +32,8 @@ def test_each_property_scales_its_constants_at_every_level(level):
     assert changed(level, clock=400).clock == 400e6
     assert changed(level, links=3).link == pytest.approx(3 * now.link)
     assert changed(level, cables=3).cable_link == pytest.approx(3 * now.cable_link)
+    hosts = hosts_at(level, overrides_of({"ethernet": 10})[level])
+    assert hosts.write == pytest.approx(10 * hosts_at(level, {}).write)
     assert changed(level, memory=2).dma_chip == pytest.approx(2 * now.dma_chip)
     assert changed(level, packets=2).packet_receive == pytest.approx(now.packet_receive / 2)
 
