@@ -6,14 +6,16 @@ the slice. No schedule, no routes and no overlap enter, so that a time below one
 of the model.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator.compiler.program import LINKS, Exchange, Program
+from orchestrator.compiler.program import LINKS, Program
 from orchestrator.machine.constants import Level, constant
+from orchestrator.machine.geometry import Ints
 from orchestrator.machine.links import Link
 from orchestrator.machine.machine import Machine
 from orchestrator.model.graph import Graph
@@ -100,8 +102,7 @@ def bounds_of(
     )
     data_memory = cores * constant("dtcm").at(Level.HIGH)
     outside = max(0.0, OUTPUT_BYTES * demand.outputs - data_memory)
-    exchanges = [each for phase in program.phases for each in phase.exchanges]
-    traffic = _Traffic(program, machine, rates, exchanges)
+    traffic = _Traffic(program, machine, rates)
     packets = traffic.sent.sum() * rates.packet_send + traffic.received.sum() * rates.packet_receive
     return Bounds(
         arithmetic=cycles * rates.kernel_cycles / (cores * rates.clock),
@@ -124,19 +125,19 @@ def _sides(program: Program) -> Iterator[NDArray[np.bool_]]:
 
 
 class _Traffic:
-    """What goes from chip to chip in a step, without its ways."""
+    """What goes from chip to chip in a step, without its ways: all transfers in one list."""
 
-    def __init__(
-        self, program: Program, machine: Machine, rates: Rates, exchanges: list[Exchange]
-    ) -> None:
+    def __init__(self, program: Program, machine: Machine, rates: Rates) -> None:
         self._program, self._machine = program, machine
-        self._exchanges = exchanges
+        exchanges = [each for phase in program.phases for each in phase.exchanges]
         n = program.n_chips
-        self.sent, self.received = np.zeros((2, n))
-        for each in exchanges:
-            self.sent += np.bincount(each.source, each.bytes, n)
-            copies = np.repeat(each.bytes, np.diff(each.target_start))
-            self.received += np.bincount(each.targets, copies, n)
+        self._source = _joined([each.source for each in exchanges])
+        self._bytes = _joined([each.bytes for each in exchanges]).astype(np.float64)
+        self._target = _joined([each.targets for each in exchanges])
+        self._n_targets = _joined([np.diff(each.target_start) for each in exchanges])
+        self._transfer = np.repeat(np.arange(len(self._source)), self._n_targets)  # of a target
+        self.sent = np.bincount(self._source, self._bytes, n)
+        self.received = np.bincount(self._target, self._bytes[self._transfer], n)
         works = machine.links[tuple(program.chips.T)].ravel()
         rate = np.where(program.between_boards, rates.cable_link, rates.link)
         self._rate = np.where(works, rate, 0.0).reshape(n, LINKS)  # of links from each chip
@@ -149,15 +150,11 @@ class _Traffic:
 
     def over_all_links(self) -> float:
         """Return bytes times links over what all links carry."""
-        moved = 0.0
-        for each in self._exchanges:
-            targets = np.diff(each.target_start)
-            source = np.repeat(each.source, targets)
-            far = self._hops(source, each.targets)
-            longest = np.zeros(len(each.source))
-            np.maximum.at(longest, np.repeat(np.arange(len(each.source)), targets), far)
-            moved += float((each.bytes * np.maximum(longest, targets)).sum())
-        return moved / float(self._rate.sum()) if moved else 0.0
+        if not len(self._source):
+            return 0.0
+        least = self._n_targets.astype(np.float64)
+        np.maximum.at(least, self._transfer, self._hops(self._source[self._transfer], self._target))
+        return float(self._bytes @ least) / float(self._rate.sum())
 
     def into_a_chip(self) -> float:
         """Return the most bytes into a chip over what its links carry inward."""
@@ -167,21 +164,16 @@ class _Traffic:
 
     def across(self, side: NDArray[np.bool_]) -> float:
         """Return bytes that leave one side, or the other, over what the links between carry."""
-        out, back = 0.0, 0.0
-        for each in self._exchanges:
-            here = side[each.source]
-            over = np.repeat(here, np.diff(each.target_start)) != side[each.targets]
-            count = np.zeros(len(each.source), np.bool_)
-            np.logical_or.at(
-                count, np.repeat(np.arange(len(count)), np.diff(each.target_start)), over
-            )
-            out += float(each.bytes[count & here].sum())
-            back += float(each.bytes[count & ~here].sum())
+        here = side[self._source]
+        over = here[self._transfer] != side[self._target]
+        crosses = np.bincount(self._transfer[over], minlength=len(here)) > 0
+        out = float(self._bytes[crosses & here].sum())
+        back = float(self._bytes[crosses & ~here].sum())
         between = (self._to >= 0) & (side[:, None] != side[self._to])
         each_way = float(self._rate[between].sum()) / 2
         return max(out, back) / each_way if each_way else 0.0
 
-    def _hops(self, source: NDArray[np.int32], target: NDArray[np.int32]) -> NDArray[np.float64]:
+    def _hops(self, source: Ints, target: Ints) -> NDArray[np.float64]:
         """Return the least links between chips, dead parts aside."""
         step = (self._program.chips[target] - self._program.chips[source]).astype(np.float64)
         if not any(self._machine.wraps):
@@ -191,6 +183,10 @@ class _Traffic:
         seams = [step - size * (east, north) for east in (0, 1) for north in (0, 1)]
         nearest: NDArray[np.float64] = np.min([_open_hops(each) for each in seams], axis=0)
         return nearest
+
+
+def _joined(parts: Sequence[NDArray[Any]]) -> Ints:
+    return np.concatenate([np.zeros(0, np.int64), *parts]).astype(np.int64)
 
 
 def _open_hops(step: NDArray[np.float64]) -> NDArray[np.float64]:

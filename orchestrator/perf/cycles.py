@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cache
+from functools import cache, cached_property
 from importlib.resources import files
 from math import log
 from typing import Any
@@ -139,6 +139,15 @@ class CycleTable:
 
     passes: Mapping[Pass, tuple[Measured, ...]]
     elements: Mapping[Element, Cost]
+
+    @cached_property
+    def products(self) -> Mapping[str, Cost]:
+        """Return what a product takes by the name of its kernel: pass and measured layer."""
+        return {
+            f"{pass_} {entry.layer}": entry.per_product
+            for pass_, entries in self.passes.items()
+            for entry in entries
+        }
 
     def nearest(
         self, pass_: Pass, kernel: tuple[int, int], channels: int, stride: int, positions: int,

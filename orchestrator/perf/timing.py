@@ -22,6 +22,7 @@ from orchestrator.compiler.phase_time import (
     program_slice,
 )
 from orchestrator.compiler.program import Pass, Program
+from orchestrator.perf.cycles import load_table
 from orchestrator.perf.rates import PACKET_BYTES, Rates
 
 
@@ -59,6 +60,8 @@ class Loads:
     ----------
     phases : load of every phase.
     product_cycles, other_cycles : of all cores and phases, in products and in other kernels.
+    roofline_cycles : that the products would take if all went as the measured layers they are
+        taken for: whole shares, with no more rounding or reading at their ends.
     link_packets : packets times the links they take.
     """
 
@@ -67,6 +70,7 @@ class Loads:
     phases: tuple[PhaseLoad, ...]
     product_cycles: float
     other_cycles: float
+    roofline_cycles: float
     link_packets: float
 
 
@@ -75,11 +79,15 @@ def loads_of(program: Program) -> Loads:
     """Return a program's loads; kept, since reducing a large program takes a second."""
     cores = int(program.cores.max())
     phases = tuple(phase_load(phase, program.n_chips, cores) for phase in program.phases)
-    products = other = 0.0
+    products = other = roofline = 0.0
+    costs = load_table().products
     for work in (work for phase in program.phases for work in phase.work):
         cycles = float(work.cycles.sum())
-        products += cycles if work.unit == PRODUCTS else 0.0
-        other += 0.0 if work.unit == PRODUCTS else cycles
+        if work.unit == PRODUCTS:
+            products += cycles
+            roofline += float(work.amount.sum()) * costs[work.kernel].cycles
+        else:
+            other += cycles
     links = sum(float((load.before.links + load.beside.links).sum()) for load in phases)
     return Loads(
         program=program,
@@ -87,6 +95,7 @@ def loads_of(program: Program) -> Loads:
         phases=phases,
         product_cycles=products,
         other_cycles=other,
+        roofline_cycles=roofline,
         link_packets=links / PACKET_BYTES,
     )
 
@@ -153,7 +162,7 @@ class Walk:
     def roofline_s(self) -> float:
         """Return how long the products alone take all application cores at their measured rate."""
         per_second = self.rates.clock * float(self.program.cores.sum())
-        return self.loads.product_cycles * self.rates.kernel_cycles / per_second
+        return self.loads.roofline_cycles * self.rates.kernel_cycles / per_second
 
     @property
     def utilisation(self) -> float:

@@ -83,13 +83,16 @@ def make_work(shares, pass_=Pass.FORWARD, entry=0):
     n = len(shares)
     if pass_ in PASSES:
         layers = TABLE.passes[PASSES[pass_]]
-        cost, unit = layers[entry % len(layers)].per_product, "MAC"
+        layer = layers[entry % len(layers)]
+        cost, unit, kernel = layer.per_product, "MAC", f"{PASSES[pass_]} {layer.layer}"
     else:
-        cost, unit = TABLE.element(cycles.Element.UPDATE), "element"
+        kernel = cycles.Element.UPDATE
+        cost, unit = TABLE.element(kernel), "element"
     return Work(
         node="n",
-        kernel="k",
+        kernel=kernel,
         unit=unit,
+        flat=False,
         chip=np.array([share[0] for share in shares], np.int32),
         core=np.array([share[1] for share in shares], np.int32),
         rows=np.zeros((n, 2), np.int32),
