@@ -1,5 +1,6 @@
 """A program in the making: phases in order, exchanges that may move between phases, regions."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -51,7 +52,7 @@ class Job:
     ----------
     first, last : phases of the window; last < first where it is empty: then it goes before the work
         of phase `first`.
-    work : what goes with it: sums that are added.
+    work_of : makes the work that goes with it: sums that are added.
     claim : the region that it fills or empties; `fills` says which.
     gradient : the parameter whose gradient it completes, and its elements.
     """
@@ -61,7 +62,7 @@ class Job:
     last: int
     claim: Claim | None = None
     fills: bool = True
-    work: Work | None = None
+    work_of: Callable[[Exchange], Work] | None = None
     gradient: tuple[str, int] | None = None
 
 

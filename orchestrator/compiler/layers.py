@@ -58,6 +58,11 @@ class Conv:
         return self.y.height == self.y.width == 1 and (self.x.height, self.x.width) == self.kernel
 
     @property
+    def pointwise(self) -> bool:
+        """Return whether it takes positions one by one, so that cores may share a row."""
+        return (self.kernel, self.stride, self.pad) == ((1, 1), 1, 0)
+
+    @property
     def weights(self) -> int:
         """Return the number of weights."""
         return self.taps * self.x.channels * self.y.channels

@@ -21,8 +21,10 @@ from orchestrator.machine.geometry import Ints
 from orchestrator.machine.links import Link
 from orchestrator.machine.machine import MONITORS, Machine
 
-CROWDING = 4.0
-"""Hops that a tree goes round a link that already carries its even share; found by trying."""
+CROWDING = 4
+"""Power of a link's load, in even shares, that counts as hops: higher ones lengthen trees."""
+SWEEPS = 3
+"""How often trees that go on at a time are grown around one another; more changed nothing."""
 
 
 class Mesh:
@@ -106,27 +108,27 @@ class Mesh:
     def trees(self, wanted: Sequence[tuple[int, tuple[int, ...], int]]) -> list["Tree"]:
         """Return a multicast tree for each (source, targets, bytes) that go on at a time.
 
-        Trees are grown one after the other, the largest first, each from what it has to the target
-        that is cheapest to reach, where a link costs the more the more it carries already. A tree
-        that was grown before for the same source and targets is taken again.
+        Trees are grown one after the other, each from what it has to the target that is cheapest
+        to reach, where a link costs the more the more it carries; then each again, around all
+        others. A tree that an exchange before had for the same source and targets is taken again.
         """
         load = [0.0] * (LINKS * self.n)
-        mean = sum(size * len(targets) for _, targets, size in wanted) / max(1, self.n_links)
-        scale = 1 / max(mean, 1)
-        missing: dict[tuple[int, tuple[int, ...]], int] = {}
+        total = sum(size * len(targets) for _, targets, size in wanted)
+        scale = self.n_links / max(1, total)
+        missing: dict[tuple[int, tuple[int, ...]], float] = {}
         for source, targets, size in wanted:
             tree = self._trees.get((source, targets))
             if tree is None:
-                missing[source, targets] = missing.get((source, targets), 0) + size
+                missing[source, targets] = missing.get((source, targets), 0.0) + size * scale
             else:
-                for link in tree.links:
-                    load[link] += size * scale
-        for (source, targets), size in sorted(
-            missing.items(), key=lambda item: (-item[1] * len(item[0][1]), item[0])
-        ):
-            self._trees[source, targets] = tree = self._grow(source, targets, load)
-            for link in tree.links:
-                load[link] += size * scale
+                _carry(load, tree, size * scale)
+        largest = sorted(missing.items(), key=lambda item: (-item[1] * len(item[0][1]), item[0]))
+        for sweep in range(SWEEPS):
+            for (source, targets), share in largest:
+                if sweep:
+                    _carry(load, self._trees[source, targets], -share)
+                tree = self._trees[source, targets] = self._grow(source, targets, load)
+                _carry(load, tree, share)
         return [self._trees[source, targets] for source, targets, _ in wanted]
 
     def _grow(self, source: int, targets: tuple[int, ...], load: list[float]) -> "Tree":
@@ -146,7 +148,7 @@ class Mesh:
                 if at in missing:
                     break
                 for there, link in self._adjacent[at]:
-                    farther = cost + 1 + CROWDING * load[link]
+                    farther = cost + 1 + load[link] ** CROWDING
                     if farther < best.get(there, inf):
                         best[there] = farther
                         way[there] = at, link
@@ -188,6 +190,11 @@ class Tree:
     links: tuple[int, ...]
     came: dict[int, tuple[int, int]]
     hops: int
+
+
+def _carry(load: list[float], tree: Tree, size: float) -> None:
+    for link in tree.links:
+        load[link] += size
 
 
 def _check_connected(machine: Machine) -> None:

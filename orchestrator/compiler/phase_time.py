@@ -117,7 +117,13 @@ class PhaseTime(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class PhaseLoad:
-    """All that a phase asks of a machine, without constants: reduced once, timed often."""
+    """All that a phase asks of a machine, without constants: reduced once, timed often.
+
+    Attributes
+    ----------
+    work, before, streamed, behind : of its kernels, and of its exchanges by overlap.
+    pieces : of the streamed exchanges; 0 where no work waits for a first piece.
+    """
 
     work: WorkLoad
     before: ExchangeLoad
@@ -201,12 +207,13 @@ def phase_load(phase: Phase, n_chips: int, n_cores: int) -> PhaseLoad:
         )
         for overlap in Overlap
     }
+    waited = [e for e in phase.exchanges if e.overlap is Overlap.STREAMED and e.pieces]
     return PhaseLoad(
         work_load(phase.work, n_chips, n_cores),
         by[Overlap.BEFORE],
         by[Overlap.STREAMED],
         by[Overlap.BEHIND],
-        max((e.pieces for e in phase.exchanges if e.overlap is Overlap.STREAMED), default=1),
+        min((e.pieces for e in waited), default=0),
     )
 
 
@@ -234,10 +241,12 @@ def phase_time(load: PhaseLoad, slice_: Slice, rates: Rates) -> PhaseTime:
     work = load.work
     moved = sdram_seconds(work.dma_bytes, work.dma_transfers, work.cores, rates)
     exchanged = (load.beside.sent + load.beside.received) / rates.dma_chip
-    streamed = exchange_time(load.streamed, slice_, rates).total
+    first_piece = 0.0
+    if load.pieces:
+        first_piece = exchange_time(load.streamed, slice_, rates).total / load.pieces
     return PhaseTime(
         before=exchange_time(load.before, slice_, rates),
-        first_piece=streamed / load.pieces,
+        first_piece=first_piece,
         compute=float(
             compute_seconds(work.cycles, work.waited_bytes, work.cores, rates).max(initial=0.0)
         ),

@@ -75,6 +75,8 @@ class Work:
     chip, core : int32 [n]; a core may have several shares.
     rows : int32 [n, 2], first and end of the image rows of the result; of a weight gradient those
         that are summed.
+    flat : whether `rows` count positions, image row times width plus column: a core's stretch may
+        end anywhere in a row.
     channels : int32 [n, 2], first and end of the result's channels.
     inputs : int32 [n, 2], first and end of the channels that are summed; of a weight gradient
         those of the result's second axis.
@@ -86,6 +88,7 @@ class Work:
     node: str
     kernel: str
     unit: str
+    flat: bool
     chip: Indices
     core: Indices
     rows: Indices
@@ -105,7 +108,8 @@ class Exchange:
     Attributes
     ----------
     kind, tensor : what for, and the name of what is sent.
-    overlap, pieces : how it lies beside the phase's work; pieces is 1 unless it is streamed.
+    overlap, pieces : how it lies beside the phase's work; pieces is 1 unless it is streamed, 0 if
+        it is and its first piece came behind the phase before, so that no work waits for it.
     rounds : dependent rounds, each begun after the one before has ended: levels of a reduction.
     hops : links of the longest way of a transfer.
     source : int32 [n].

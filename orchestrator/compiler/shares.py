@@ -43,26 +43,30 @@ class Shares:
         cost = self._table.convolution(
             Pass.FORWARD, op.kernel, op.x.channels, op.stride, _positions(op), op.x.channels
         )
-        chip, core, rows, channels = self._grid(result)
+        width = op.y.width if op.pointwise else 1
+        chip, core, rows, channels = self._grid(result, width)
         inputs = np.broadcast_to([0, op.x.channels], rows.shape)
-        each = op.y.width * op.taps * padded_inputs(op.x.channels)
+        each = op.y.width // width * op.taps * padded_inputs(op.x.channels)
         amount = np.ptp(rows, axis=1) * _padded(channels) * each
         name = f"{Pass.FORWARD} {_title(op)}"
-        return _work(op.name, name, "MAC", chip, core, rows, channels, inputs, amount, cost)
+        flat = op.pointwise
+        return _work(op.name, name, "MAC", flat, chip, core, rows, channels, inputs, amount, cost)
 
     def input_gradient(self, op: Conv, result: Rectangles) -> Work:
         """Return the shares of the gradient at a convolution's input."""
         cost = self._table.convolution(
             Pass.INPUT_GRADIENT, op.kernel, op.x.channels, op.stride, _positions(op), op.y.channels
         )
-        chip, core, rows, channels = self._grid(result)
+        width = op.x.width if op.pointwise else 1
+        chip, core, rows, channels = self._grid(result, width)
         inputs = np.broadcast_to([0, op.y.channels], rows.shape)
         # Taps beyond the result's edge are not multiplied: on average an input position has so many
         # products for each pair of channels.
-        each = op.y.height * op.y.width * op.taps / op.x.height * _up(op.y.channels)
+        each = op.y.height * op.y.width * op.taps / (op.x.height * width) * _up(op.y.channels)
         amount = np.rint(np.ptp(rows, axis=1) * _padded(channels) * each).astype(np.int64)
         name = f"{Pass.INPUT_GRADIENT} {_title(op)}"
-        return _work(op.name, name, "MAC", chip, core, rows, channels, inputs, amount, cost)
+        flat = op.pointwise
+        return _work(op.name, name, "MAC", flat, chip, core, rows, channels, inputs, amount, cost)
 
     def weight_gradient(self, op: Conv, rows_summed: Rectangles, weights: Rectangles) -> Work:
         """Return the shares of a chip's partial weight gradient.
@@ -96,7 +100,9 @@ class Shares:
         )
         name = f"{Pass.WEIGHT_GRADIENT} {_title(op)}"
         extra = self._ends(op, amount, block_weights)
-        return _work(op.name, name, "MAC", chip, core, rows, outputs, inputs, amount, cost, extra)
+        return _work(
+            op.name, name, "MAC", False, chip, core, rows, outputs, inputs, amount, cost, extra
+        )
 
     def elements(
         self, node: str, kernel: Element, of: Map, result: Rectangles, times: float = 1.0
@@ -108,10 +114,12 @@ class Shares:
         result : what each chip has of it, or makes of it.
         times : operations for each element, relative to those that were measured.
         """
-        chip, core, rows, channels = self._grid(result)
-        amount = np.ptp(rows, axis=1) * _padded(channels) * of.width
+        chip, core, rows, channels = self._grid(result, of.width)
+        amount = np.ptp(rows, axis=1) * _padded(channels)
         cost = self._table.element(kernel) * times
-        return _work(node, kernel, "element", chip, core, rows, channels, channels, amount, cost)
+        return _work(
+            node, kernel, "element", True, chip, core, rows, channels, channels, amount, cost
+        )
 
     def flat(self, node: str, kernel: str, cost: Cost, amounts: Ints) -> Work:
         """Return the shares of a kernel over so many elements on every chip, dealt one by one."""
@@ -125,7 +133,7 @@ class Shares:
         channels = np.stack([first, end], axis=1)
         rows = np.broadcast_to([0, 1], channels.shape)
         return _work(
-            node, kernel, "element", chip, core, rows, channels, channels, end - first, cost
+            node, kernel, "element", True, chip, core, rows, channels, channels, end - first, cost
         )
 
     def packing(self, pass_: Pass, op: Conv, weights: Rectangles) -> Work:
@@ -155,8 +163,10 @@ class Shares:
         share = amount / block_weights / (near.positions * MEASURED_IMAGES)
         return np.where(amount > 0, end * block_weights * (1 - share), 0.0)
 
-    def _grid(self, of: Rectangles) -> tuple[Numbers, Numbers, Numbers, Numbers]:
-        n_rows = np.ptp(of.rows, axis=1)
+    def _grid(self, of: Rectangles, width: int) -> tuple[Numbers, Numbers, Numbers, Numbers]:
+        """Return (chip, core, rows, channels) of an even deal; width 1: of whole image rows."""
+        all_rows = of.rows * width
+        n_rows = np.ptp(all_rows, axis=1)
         chunks = -(-np.ptp(of.channels, axis=1) // CHUNK)
         shapes = np.stack([n_rows, chunks, self._computing], axis=1)
         shapes[(n_rows == 0) | (chunks == 0)] = 0
@@ -170,7 +180,7 @@ class Shares:
             n = len(core)
             start, left, right = (
                 np.repeat(each[chips], n)
-                for each in (of.rows[:, 0], of.channels[:, 0], of.channels[:, 1])
+                for each in (all_rows[:, 0], of.channels[:, 0], of.channels[:, 1])
             )
             one, two, three, four, five = (
                 np.tile(each, len(chips)) for each in (core, top, bottom, first, end)
@@ -242,7 +252,7 @@ def _blocks(n_rows: int, blocks: int, cores: int) -> tuple[Ints, ...]:
 
 
 def _work(
-    node: str, kernel: str, unit: str, chip: Numbers, core: Numbers, rows: Numbers,
+    node: str, kernel: str, unit: str, flat: bool, chip: Numbers, core: Numbers, rows: Numbers,
     channels: Numbers, inputs: Numbers, amount: Numbers, cost: Cost,
     extra_cycles: Numbers | float = 0.0,
 ) -> Work:  # fmt: skip
@@ -251,6 +261,7 @@ def _work(
         node=node,
         kernel=str(kernel),
         unit=unit,
+        flat=flat,
         chip=chip.astype(np.int32),
         core=core.astype(np.int32),
         rows=rows.astype(np.int32),

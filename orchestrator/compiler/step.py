@@ -7,10 +7,13 @@ channels and for the weight gradient of the same group, whose partial sums over 
 the chips that own the weights, exact.
 """
 
+from dataclasses import dataclass, replace
+
 import numpy as np
 
 from orchestrator.compiler.draft import (
     WHOLE_STEP,
+    Claim,
     Draft,
     Job,
     Stage,
@@ -20,6 +23,7 @@ from orchestrator.compiler.draft import (
 from orchestrator.compiler.layers import Apply, Conv, Dropout, Map, Network, Pool
 from orchestrator.compiler.mesh import Mesh
 from orchestrator.compiler.program import (
+    PACKET_BYTES,
     Exchange,
     ExchangeKind,
     Gradient,
@@ -30,7 +34,7 @@ from orchestrator.compiler.program import (
 )
 from orchestrator.compiler.shares import Shares
 from orchestrator.compiler.splits import Cutter, Rectangles
-from orchestrator.compiler.transfers import Transfers
+from orchestrator.compiler.transfers import Transfers, sliced
 from orchestrator.machine.geometry import Ints
 from orchestrator.perf.cycles import Element
 from orchestrator.perf.cycles import Pass as Product
@@ -79,6 +83,8 @@ class Step:
         self._errors: dict[str, Split] = {}  # errors at activations and at sums
         self._kept: dict[str, list[int]] = {}  # claims that live until an operation's backward pass
         self._landings: dict[str, Job] = {}
+        self._brought: dict[tuple[str, Split], int | None] = {}
+        self._waiting: list[_Waiting] = []  # weight gradients that cover the next gather
 
     def lay_out(self) -> Draft:
         """Return the step."""
@@ -119,7 +125,7 @@ class Step:
         if op.first:
             self._take_images(op, need, stage)
         else:
-            self._bring(stage, op.source, op.x, need, op)
+            self._bring_input(stage, op, split)
         self._weights(op, split)
         stage.work.append(self._shares.packing(Product.FORWARD, op, packed))
         self._claim_now(f"{op.weight} packed", "weights", packed.sizes * op.taps * MANTISSA)
@@ -218,35 +224,79 @@ class Step:
         partial = cut.backward_weights(split, op)
         own = cut.part_rows(split, op.y, partial.sizes > 0)
         have = cut.result(at, op.y)
+        need = own if op.first else _hull(cut.backward_need(split, op), own)
+        gather, claim = self._gather(error, op.y, have, need, at == split)
+        behind = self._weight_gradient(gather)
+        if claim is not None:
+            claim.first = draft.now + (not behind)
         if not op.first:
             stage = draft.stage(f"input gradient {op.name}", op.name, Pass.INPUT_GRADIENT)
             if op.name in self._landings:
                 self._landings[op.name].last = draft.now - 1
-            need = _hull(cut.backward_need(split, op), own)
-            self._deliver(stage, error, op.y, have, need, at == split)
+            stage.exchanges += _rest(gather, behind)
             weights = cut.backward_weights(split, op)
             stage.work.append(self._shares.packing(Product.INPUT_GRADIENT, op, weights))
             self._claim_now(f"{op.weight} turned", "weights", weights.sizes * op.taps * MANTISSA)
             result = cut.result(split, op.x)
             stage.work.append(self._shares.input_gradient(op, result))
             self._contribute(op.source, split, op.x, stage)
-        stage = draft.stage(f"weight gradient {op.name}", op.name, Pass.WEIGHT_GRADIENT)
+        kept = [claim] if claim is not None else []
+        kept += [draft.claims[index] for index in self._kept.pop(op.name, [])]
+        self._waiting.append(_Waiting(op, at, own, partial, kept))
         if op.first:
-            self._deliver(stage, error, op.y, have, own, at == split)
-        elif split.groups > 1:
+            stage = self._last_weight_gradient()
+            stage.exchanges += _rest(gather, behind)
+
+    def _weight_gradient(self, gather: Exchange | None) -> bool:
+        """Add the phase of a waiting weight gradient, behind which half of a gather goes.
+
+        Returns
+        -------
+        Whether there is one.
+        """
+        if not self._waiting:
+            return False
+        stage = self._last_weight_gradient()
+        if gather is not None:
+            first = sliced(replace(gather, overlap=Overlap.BEHIND, pieces=1), 0, 0, 2)
+            stage.exchanges += present(first)
+        return True
+
+    def _last_weight_gradient(self) -> Stage:
+        """Add the phase of the weight gradient that waits."""
+        waiting = self._waiting.pop()
+        op, cut, draft = waiting.op, self._cutter, self._draft
+        split = self._splits[op.name]
+        stage = draft.stage(f"weight gradient {op.name}", op.name, Pass.WEIGHT_GRADIENT)
+        if not op.first and split.groups > 1:
             rows = cut.forward_need(split, op).rows
             channels = cut.result(split, op.x).channels
             need = Rectangles(np.where(channels[:, 1:] > 0, rows, 0), channels)
             source = self._held[op.source]
             self._deliver(stage, op.source, op.x, cut.result(source, op.x), need, source == split)
-        stage.work.append(self._shares.weight_gradient(op, own, partial))
-        self._reduce(op, split, partial)
+        stage.work.append(self._shares.weight_gradient(op, waiting.own, waiting.partial))
+        self._reduce(op, split, waiting.partial)
         if op.bias is not None:
+            at = waiting.at
+            have = cut.result(at, op.y)
             stage.work.append(self._shares.elements(op.name, Element.STATISTICS, op.y, have))
             exchange = self._transfers.reduce(
                 op.bias, cut.members(at), cut.channel_owners(at, op.y.channels), SUM, Overlap.BEHIND
             )
             self._job_of_gradient(Job(exchange, 0, 0), op.bias)
+        for claim in waiting.kept:
+            claim.last = draft.now
+        return stage
+
+    def _gather(
+        self, tensor: str, of: Map, have: Rectangles, need: Rectangles, same: bool
+    ) -> tuple[Exchange | None, Claim | None]:
+        """Return the exchange of an error, and a region for it."""
+        stage = Stage(f"the passes of {tensor}", "", Pass.INPUT_GRADIENT)
+        index = self._deliver(stage, tensor, of, have, need, same)
+        if index is None:
+            return None, None
+        return stage.exchanges[0], self._draft.claims[index]
 
     def _reduce(self, op: Conv, split: Split, partial: Rectangles) -> None:
         """Claim the partial sums and send them to the owners of the weights."""
@@ -254,27 +304,17 @@ class Step:
         claim = draft.claim(
             f"sums of {op.weight}", "partial", partial.sizes * op.taps * SUM, draft.now, draft.now
         )
+        size = wire_bytes(self._cutter.images * op.y.height * op.y.width)
         exchange = self._transfers.reduce(
-            op.weight,
-            self._cutter.members(split),
-            owners,
-            op.taps * wire_bytes(self._cutter.images * op.y.height * op.y.width),
-            Overlap.BEHIND,
+            op.weight, self._cutter.members(split), owners, op.taps * size, Overlap.BEHIND
         )
-        job = Job(exchange, 0, 0, claim, fills=False)
-        if exchange is not None:
-            added = (
-                exchange.received(self._mesh.n)
-                * 4
-                // wire_bytes(self._cutter.images * op.y.height * op.y.width)
-            )
-            job.work = self._shares.flat(
-                op.name,
-                Element.BACKWARD_SUMS,
-                self._shares.element_cost(Element.BACKWARD_SUMS),
-                added,
-            )
-        self._job_of_gradient(job, op.weight)
+        cost = self._shares.element_cost(Element.BACKWARD_SUMS)
+
+        def adding(part: Exchange) -> Work:
+            added = part.received(self._mesh.n) * PACKET_BYTES // size
+            return self._shares.flat(op.name, Element.BACKWARD_SUMS, cost, added)
+
+        self._job_of_gradient(Job(exchange, 0, 0, claim, fills=False, work_of=adding), op.weight)
 
     def _job_of_gradient(self, job: Job, parameter: str) -> None:
         """Add an exchange that completes a gradient: behind a later phase, before the update."""
@@ -432,18 +472,32 @@ class Step:
         return self._shares.flat(op.name, "batch norm coefficients", cost, amounts)
 
     def _bring(
-        self, stage: Stage, tensor: str, of: Map, need: Rectangles, kept_for: Conv | None = None,
+        self, stage: Stage, tensor: str, of: Map, need: Rectangles,
         overlap: Overlap = Overlap.STREAMED,
     ) -> None:  # fmt: skip
-        """Deliver an activation or sums; where chips need all channels it stays for backward."""
+        """Deliver an activation or sums to where they are needed."""
         held = self._held[tensor]
-        same = kept_for is None or held == self._splits[kept_for.name]
-        keep = kept_for is not None and self._splits[kept_for.name].groups == 1
-        index = self._deliver(
-            stage, tensor, of, self._cutter.result(held, of), need, same, overlap=overlap
-        )
-        if keep and index is not None and kept_for is not None:
-            self._kept.setdefault(kept_for.name, []).append(index)
+        self._deliver(stage, tensor, of, self._cutter.result(held, of), need, True, overlap=overlap)
+
+    def _bring_input(self, stage: Stage, op: Conv, split: Split) -> None:
+        """Deliver the input of a convolution, once for all that take it by the same split.
+
+        Where chips take all channels as they are, it stays for the weight gradient.
+        """
+        place = (op.source, split)
+        if place not in self._brought:
+            need = self._cutter.forward_need(split, op)
+            for other in self._network.convolutions:
+                if other.source == op.source and self._splits[other.name] == split:
+                    need = _hull(need, self._cutter.forward_need(split, other))
+            held = self._held[op.source]
+            have = self._cutter.result(held, op.x)
+            self._brought[place] = self._deliver(stage, op.source, op.x, have, need, held == split)
+        index = self._brought[place]
+        if index is not None and split.groups == 1:
+            self._kept.setdefault(op.name, []).append(index)
+        elif index is not None:
+            self._draft.claims[index].last = self._draft.now
 
     def _deliver(
         self, stage: Stage, tensor: str, of: Map, have: Rectangles, need: Rectangles, same: bool,
@@ -505,6 +559,27 @@ class Step:
             have, need = cut.result(at, of), cut.result(split, of)
             self._deliver(stage, f"error at {tensor}", of, have, need, at == split)
         self._error(tensor, split, of)
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    """A weight gradient that is made while the error of the next convolution is gathered."""
+
+    op: Conv
+    at: Split
+    own: Rectangles
+    partial: Rectangles
+    kept: list[Claim]
+    """Regions that it reads."""
+
+
+def _rest(gather: Exchange | None, behind: bool) -> list[Exchange]:
+    """Return what of a gather is streamed: all, or the half that did not come behind a phase."""
+    if gather is None:
+        return []
+    if not behind:
+        return [gather]
+    return present(sliced(replace(gather, pieces=0), 0, 1, 2))
 
 
 def padded_sizes(result: Rectangles) -> Ints:

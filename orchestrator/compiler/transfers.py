@@ -206,6 +206,46 @@ def _pattern(found: list[_One]) -> Pattern:
     )
 
 
+def sliced(exchange: Exchange, axis: int, index: int, n: int) -> Exchange | None:
+    """Return one of n about equal slices of every rectangle of an exchange, None where empty.
+
+    Parameters
+    ----------
+    axis : 0 to cut rows, 1 to cut channels.
+    """
+    sides = [exchange.rows, exchange.channels]
+    area = np.ptp(sides[0], axis=1).astype(np.int64) * np.ptp(sides[1], axis=1)
+    first, end = sides[axis].astype(np.int64).T
+    cut = [first + (end - first) * i // n for i in (index, index + 1)]
+    sides[axis] = np.stack(cut, axis=1).astype(np.int32)
+    kept = np.flatnonzero(cut[1] > cut[0])
+    if not kept.size:
+        return None
+    size = exchange.bytes // area * np.ptp(sides[0], axis=1) * np.ptp(sides[1], axis=1)
+    targets = _chosen(exchange.target_start, exchange.targets, kept)
+    routes = _chosen(exchange.route_start, exchange.routes, kept)
+    return replace(
+        exchange,
+        source=exchange.source[kept],
+        bytes=size[kept],
+        level=exchange.level[kept],
+        rows=sides[0][kept],
+        channels=sides[1][kept],
+        target_start=targets[0],
+        targets=targets[1],
+        route_start=routes[0],
+        routes=routes[1],
+    )
+
+
+def _chosen(starts: Ints, items: Indices, kept: Ints) -> tuple[Ints, Indices]:
+    """Return the rows of a list of lists that are kept."""
+    n = np.diff(starts)[kept]
+    ends = np.concatenate([[0], np.cumsum(n)])
+    index = np.arange(ends[-1]) + np.repeat(starts[kept] - ends[:-1], n)
+    return ends, items[index]
+
+
 def _rows(lists: list[tuple[int, ...]]) -> tuple[Ints, Indices]:
     starts = np.zeros(len(lists) + 1, np.int64)
     np.cumsum([len(each) for each in lists], out=starts[1:])
