@@ -17,7 +17,7 @@ _PATTERN_BYTES: Final = 256
 """What one command carries over a link."""
 
 
-def test_links(
+def try_links(
     door: Door, chips: frozenset[Chip], note: Callable[[str], None]
 ) -> tuple[int, list[Finding]]:
     """Return how many links were tried, each from both ends, and what is wrong with them.

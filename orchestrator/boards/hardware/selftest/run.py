@@ -7,7 +7,7 @@ from typing import Any, Final
 from orchestrator.boards.hardware.selftest.cases import every_case
 from orchestrator.boards.hardware.selftest.cores import CoreTest
 from orchestrator.boards.hardware.selftest.door import Door
-from orchestrator.boards.hardware.selftest.links import test_links
+from orchestrator.boards.hardware.selftest.links import try_links
 from orchestrator.boards.hardware.selftest.recording import record
 from orchestrator.boards.hardware.selftest.report import Fault, Finding, SelfTestReport
 from orchestrator.errors import ArgumentError
@@ -45,7 +45,7 @@ def run_selftest(
     if not cores:
         raise ArgumentError("self-test: no application core runs on the chips that were named")
     missing = _missing(door.dead, None if chips is None else chosen)
-    links, broken = test_links(door, chosen, note)
+    links, broken = try_links(door, chosen, note)
     recording = record(every_case(), symbols)
     sick = CoreTest(door, recording, note).run(cores, timeout)
     return SelfTestReport(
