@@ -93,7 +93,7 @@ class Job:
             try:
                 server = server or ServerLink(self._server)
                 server.keep_alive(self.number)
-            except ServerAway:
+            except (ServerAway, ArgumentError):
                 if server:
                     server.close()
                 server = None

@@ -20,6 +20,9 @@ from orchestrator.wire.layout import SYSTEM_VARIABLES, Sv
 AFTER_POWER_S: Final = 2.0
 """Time between power and boot, as spinnman waits."""
 
+STOP_S: Final = 0.1
+"""Time for a stop signal to reach every chip: cores that still run are left out of the machine."""
+
 _MAP_BYTES: Final = 20
 
 
@@ -63,6 +66,7 @@ def open_machine(
             session = stack.enter_context(SpinnmanSession(boards, version, boot_s))
             session.connect_boards(boards.connections)
             session.stop(APP_ID)
+            time.sleep(STOP_S)
             found = session.discover()
             _check_size(boards, found)
             discovered = describe(found)

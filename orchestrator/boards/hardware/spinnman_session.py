@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, Final
 
 from orchestrator.boards.hardware.boards import Boards
-from orchestrator.boards.hardware.failures import BootFailed
+from orchestrator.boards.hardware.failures import BoardDead, BootFailed, Refused
 from orchestrator.boards.hardware.packages import load
 from orchestrator.boards.hardware.reports import CoreId
 from orchestrator.errors import ArgumentError
@@ -61,6 +61,7 @@ class SpinnmanSession:
                 "this process controls another machine: spinnman takes one a process; close that "
                 "one first, or use another process"
             )
+        self._host = boards.host
         self._cleanup = contextlib.ExitStack()
         self._cleanup.callback(_open.release)
         try:
@@ -134,7 +135,9 @@ class SpinnmanSession:
         thread.join(1.0)
         if errors and not isinstance(errors[0], failure):
             raise errors[0]
-        detail = f"it does not come up within {boot_s:g} s" if late else _cause(errors)
+        detail = f"it does not come up within {boot_s:g} s"
+        if not late:
+            detail = _innermost(errors[0]) or "no answer after its image was sent five times"
         raise BootFailed(
             f"board {boards.host} does not boot: {detail}; check that it is powered and that "
             "nothing keeps UDP ports 54321 and 17893 from it, or power it off and on"
@@ -142,7 +145,7 @@ class SpinnmanSession:
 
     def connect_boards(self, connections: Mapping[tuple[int, int], str]) -> None:
         """Connect to the other boards: those named, or else those that say where they are."""
-        with _quiet():
+        with self._translated(), _quiet():
             if connections:
                 self.transceiver.add_scamp_connections(dict(connections))
             else:
@@ -150,26 +153,46 @@ class SpinnmanSession:
 
     def discover(self) -> Any:
         """Return the machine as a ``spinn_machine.Machine``; its idle cores count only."""
-        with _quiet():
+        with self._translated(), _quiet():
             machine = self.transceiver.get_machine_details()
         self._writer.set_machine(machine)
         return machine
 
     def stop(self, app_id: int) -> None:
         """Stop an application: its cores become idle, its memory and routes free."""
-        self.transceiver.stop_application(app_id)
+        with self._translated():
+            self.transceiver.stop_application(app_id)
 
     def signal(self, app_id: int, signal: Signal) -> None:
         """Send a signal to all cores of an application."""
         theirs = load("spinnman.messages.scp.enums").Signal
-        self.transceiver.send_signal(app_id, theirs(int(signal)))
+        with self._translated():
+            self.transceiver.send_signal(app_id, theirs(int(signal)))
 
     def flood(self, image: bytes, app_id: int, cores: Iterable[CoreId]) -> None:
         """Load an image, a multiple of 4 bytes, on cores and start it."""
         subsets = load("spinn_machine").CoreSubsets()
         for core in cores:
             subsets.add_processor(*core)
-        self.transceiver.execute_flood(subsets, bytearray(image), app_id)
+        with self._translated():
+            self.transceiver.execute_flood(subsets, bytearray(image), app_id)
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        """Raise BoardDead or Refused for spinnman's errors."""
+        theirs = load("spinnman.exceptions")
+        try:
+            yield
+        except theirs.SpinnmanException as error:
+            text = _innermost(error)
+            if isinstance(getattr(error, "exception", error), theirs.SpinnmanTimeoutException):
+                raise BoardDead(
+                    f"a board of the machine at {self._host} has not answered spinnman ({text}); "
+                    "check its power and network, or take another board"
+                ) from error
+            raise Refused(
+                f"a board of the machine at {self._host} refuses what spinnman asks: {text}", None
+            ) from error
 
 
 @contextlib.contextmanager
@@ -191,9 +214,7 @@ def _logging_kept() -> Iterator[None]:
         root.handlers = handlers
 
 
-def _cause(errors: list[BaseException]) -> str:
-    """Return the innermost text of spinnman's error in one line."""
-    error = errors[0]
+def _innermost(error: BaseException) -> str:
+    """Return the innermost text of an error of spinnman's in one line."""
     inner = getattr(error, "exception", None) or error.__cause__ or error
-    text = " ".join(str(inner).split())
-    return text or "it does not answer after its boot image was sent five times"
+    return " ".join(str(inner).split())

@@ -1,6 +1,8 @@
 """A booted virtual machine under control, through unmodified spinnman and our own connections."""
 
+import random
 import struct
+from fractions import Fraction
 
 import pytest
 
@@ -15,8 +17,9 @@ from orchestrator.boards.hardware.failures import (
 from orchestrator.errors import ArgumentError
 from orchestrator.machine.links import Link
 from orchestrator.virtual.serving.configuration import DeadConfig
+from orchestrator.virtual.serving.faults import DatagramFaultsConfig, FaultsConfig
 from orchestrator.wire.layout import USER_HEAP
-from orchestrator.wire.numbers import CoreState
+from orchestrator.wire.numbers import CoreState, Signal
 
 pytest.importorskip("spinnman", reason="spinnman is not installed: pip install SpiNNMan")
 
@@ -140,6 +143,29 @@ def test_a_board_that_falls_silent_is_dead_or_its_job_is_lost(virtual_machine):
         holder.lost = True
         with pytest.raises(Lost):
             control.read(0, 0, AREA, 4)
+
+
+def test_a_board_that_does_not_answer_spinnman_is_dead(virtual_machine):
+    machine = virtual_machine(third=97, shape="spinn3", booted=True)
+    with open_machine(given_host("127.0.97.1")) as control:
+        machine.silence((0, 0, 0))
+        with pytest.raises(BoardDead, match=r"127\.0\.97\.1 has not answered spinnman"):
+            control.signal(Signal.SYNC0)
+        machine.silence((0, 0, 0), False)
+        control.signal(Signal.SYNC0)
+
+
+def test_data_arrive_over_a_network_that_loses_doubles_and_reorders(board):
+    machine, control = board
+    bad = DatagramFaultsConfig(
+        loss=Fraction(5, 100), duplication=Fraction(5, 100), reordering=Fraction(5, 100)
+    )
+    data = random.Random(1).randbytes(200_000)
+    machine.set_datagram_faults(FaultsConfig(received=bad, sent=bad, seed=1))
+    control.write(1, 0, AREA, data)
+    assert control.read(1, 0, AREA, len(data)) == data
+    machine.set_datagram_faults(FaultsConfig())
+    assert control.read(1, 0, AREA, len(data)) == data
 
 
 def test_a_process_has_one_machine(board):
