@@ -41,11 +41,9 @@ class ApplicationCore:
     chip, number
         Where it is: coordinates, virtual core number.
     program
-        What it starts with, in its next run.
+        What it runs once it is started.
     app_id, wait
         What the program finds in its first register.
-    now
-        The machine cycle at which it starts.
     sent
         Called with every packet it sends and the machine cycle.
 
@@ -54,7 +52,7 @@ class ApplicationCore:
     chip, number, memory
         As given.
     emulator
-        The core's memories, and its registers while it runs.
+        The core itself, None until it is started.
     expects
         The machine cycle at which the last packet that is on its way to it arrives.
     ended
@@ -70,22 +68,29 @@ class ApplicationCore:
         *,
         app_id: int,
         wait: bool,
-        now: int,
         sent: Callable[[int, Chip, Packet], None],
     ):
         self.memory = memory
         self.chip = chip
         self.number = number
-        self.emulator = Core(memory, number, program)
-        self.emulator.load(program.start, app_id | (_WAIT_FLAG if wait else 0))
-        self.emulator.on_packet(lambda packet: sent(self.time, chip, packet))
+        self.emulator: Core | None = None
         self.ended = False
         self.expects = 0
-        self._started = now
+        self._program = program
+        self._argument = app_id | (_WAIT_FLAG if wait else 0)
+        self._sent = sent
+        self._started = 0
         self._drops = 0
         self._commands: deque[Signal | _Flag | SdpMessage] = deque()
         self._block = memory.memory(memory.vcpu(number), 128)
         self._shown = state_of(memory, number)
+
+    def start(self, now: int) -> None:
+        """Reset it, at a machine cycle; this takes some milliseconds and megabytes of the host."""
+        self.emulator = Core(self.memory, self.number, self._program)
+        self.emulator.load(self._program.start, self._argument)
+        self.emulator.on_packet(lambda packet: self._sent(self.time, self.chip, packet))
+        self._started = now
 
     @property
     def has_commands(self) -> bool:
@@ -110,7 +115,7 @@ class ApplicationCore:
     @property
     def time(self) -> int:
         """Return the machine cycle that it has reached."""
-        return self._started + self.emulator.cycles
+        return self._started + (self.emulator.cycles if self.emulator is not None else 0)
 
     @property
     def wakes_at(self) -> int | None:
@@ -118,6 +123,8 @@ class ApplicationCore:
 
         Never, that is, unless something from outside wakes it.
         """
+        if self.emulator is None:
+            return self._started
         cycle = None if self.ended else self.emulator.wakes_at
         return None if cycle is None else self._started + cycle
 
@@ -137,7 +144,7 @@ class ApplicationCore:
 
         One at a time, with a run between, as on a machine whose cores are faster than its monitor.
         """
-        if not self._commands or not self.is_idle:
+        if not self._commands or not self.is_idle or self.emulator is None:
             return
         first = self._commands[0]
         if isinstance(first, SdpMessage):
@@ -159,19 +166,25 @@ class ApplicationCore:
         self.wake(now)
 
     def receive(self, packet: Packet, at: int, now: int, patience: int | None) -> None:
-        """Send it a packet that arrives at a machine cycle."""
+        """Send it a packet that arrives at a machine cycle; lost if it has not started yet."""
+        if self.emulator is None:
+            return
         self.wake(now)
         self.expects = max(self.expects, at)
         self.emulator.receive(packet, max(at, now) - self._started, patience)
 
-    def trap(self) -> None:
+    def trap(self, now: int) -> None:
         """Let it meet an undefined instruction in its next run."""
+        if self.emulator is None:
+            self.start(now)
+        assert self.emulator is not None
+        self.wake(now)
         self.emulator.trap()
 
     def run(self, until: int) -> None:
         """Run to a machine cycle, or to its next sleep."""
         cycles = until - self.time
-        if self.ended or cycles <= 0:
+        if self.emulator is None or self.ended or cycles <= 0:
             return
         try:
             self.emulator.run(cycles)
@@ -180,7 +193,8 @@ class ApplicationCore:
 
     def wake(self, now: int) -> None:
         """Bring its time up to the machine's before it goes on, if it sleeps."""
-        self.emulator.sleep_until(now - self._started)
+        if self.emulator is not None:
+            self.emulator.sleep_until(now - self._started)
 
     def outgoing(self) -> SdpMessage | None:
         """Return the message that it has put into its mailbox, if any."""
@@ -188,11 +202,16 @@ class ApplicationCore:
             return None
         return collect(self.memory, self.number)
 
-    def new_drops(self) -> int:
-        """Return how many packets the router has given up since the last call."""
+    def new_drops(self) -> list[Packet]:
+        """Return the packets that the router has given up since the last call.
+
+        Of those of one turn only the last is known, and stands for all.
+        """
+        if self.emulator is None or self.emulator.packets_dropped == self._drops:
+            return []
         count = self.emulator.packets_dropped - self._drops
         self._drops += count
-        return count
+        return [self.emulator.last_dropped] * count
 
     def new_state(self) -> CoreState | None:
         """Return its state if it has changed since the last call and is one of those there are."""
@@ -207,12 +226,13 @@ class ApplicationCore:
             self._block[Vcpu.STATE] = state
         self.ended = True
         self._commands.clear()
-        self.emulator.close()
+        if self.emulator is not None:
+            self.emulator.close()
 
     def _stopped(self, report: FaultReport) -> None:
         """Note a fault, once the program's own handler has done what it does about it."""
         if report.kind is FaultKind.RUN_TIME_ERROR:
-            if self.emulator.wakes_at is None:
+            if self.wakes_at is None:
                 self.end()
             return
         if self.state != CoreState.RUN_TIME_ERROR:

@@ -35,6 +35,11 @@ LONG_ROUND_CYCLES: Final = 100_000
 """The same while no core has sent a packet for some rounds: turns cost less."""
 
 _QUIET_ROUNDS: Final = 16
+_MOST_CYCLES: Final = 5_000_000
+"""Of all cores together in a long round: some 10 ms of the host's time."""
+
+_MOST_STARTS: Final = 4
+"""Cores that are started in a round: an emulator takes 6 ms to make."""
 
 _LOAD_WORDS: Final = SYSTEM_RAM + 16
 """Where the loader finds the program's address and, in the next word, application and flags."""
@@ -141,7 +146,7 @@ class RunningCores:
     def memories(self, x: int, y: int, core: int) -> tuple[memoryview, memoryview] | None:
         """Return a core's ITCM and DTCM, or None before anything ran there."""
         found = self._cores.get(((x, y), core))
-        if found is None:
+        if found is None or found.emulator is None:
             return None
         return found.emulator.itcm.data, found.emulator.dtcm.data
 
@@ -149,8 +154,7 @@ class RunningCores:
         """Make a loaded core meet an undefined instruction."""
         place = (x, y), core
         if running := self._running(place):
-            running.wake(self.now)
-            running.trap()
+            running.trap(self.now)
             self._awake[place] = running
 
     def remove(self, x: int, y: int) -> None:
@@ -213,13 +217,26 @@ class RunningCores:
             if core := self._running(place):
                 self._awake[place] = core
 
+    @property
+    def _round_length(self) -> int:
+        if self._quiet < _QUIET_ROUNDS:
+            return ROUND_CYCLES
+        return max(ROUND_CYCLES, min(LONG_ROUND_CYCLES, _MOST_CYCLES // max(1, len(self._awake))))
+
     def _round(self) -> None:
-        length = ROUND_CYCLES if self._quiet < _QUIET_ROUNDS else LONG_ROUND_CYCLES
+        length = self._round_length
         end = self.now + length
+        starts = 0
         for place, core in list(self._awake.items()):
-            if self._awake.get(place) is core:  # not gone because of what another core has sent
-                core.run(end)
-                self._after_turn(place, core, end)
+            if self._awake.get(place) is not core:
+                continue  # it is gone because of what another core has sent
+            if core.emulator is None:
+                if starts == _MOST_STARTS:
+                    continue
+                core.start(self.now)
+                starts += 1
+            core.run(end)
+            self._after_turn(place, core, end)
         self.now = end
         self._quiet = 0 if self._sent else self._quiet + 1
         self._carry(length)
@@ -238,9 +255,9 @@ class RunningCores:
         elif wakes > max(core.time, end, core.expects):
             del self._awake[place]
             heappush(self._timers, (wakes, place))
-        for _ in range(core.new_drops()):
+        for packet in core.new_drops():
             output = 1 << len(Link) + core.memory.physical_cores[number]
-            self._router((x, y)).dropped(core.emulator.last_dropped, output)
+            self._router((x, y)).dropped(packet, output)
         self._interrupt_sleepers(core.memory, (x, y))
         message = core.outgoing()
         if state is not None:
@@ -315,7 +332,6 @@ class RunningCores:
             program,
             app_id=app_id,
             wait=wait,
-            now=self.now,
             sent=lambda at, chip, packet: self._sent.append(Sent(at, chip, packet)),
         )
         self._cores[chip, number] = self._awake[chip, number] = core

@@ -2,6 +2,7 @@
 
 import struct
 
+import numpy as np
 import pytest
 
 from orchestrator.virtual.chip import SYSTEM_VARIABLES
@@ -112,3 +113,20 @@ on_mailbox:
     bench.run(12_000_000)
     assert bench.state(1) == CoreState.INITIALISING
     assert bench.cores.now > 10_000_000
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_programs_of_nonsense_end_in_errors_or_run_on(bench, image: Image, seed: int) -> None:
+    """Whatever 16 cores do to themselves and to their chip, the machine goes on."""
+    rng = np.random.default_rng(seed)
+    for core in range(1, 17):
+        words = rng.integers(0, 2**32, 0x7F00 // 4, np.uint32)
+        words[::2] |= 0xE0000000  # so that half of them are done whatever the flags
+        words[0] = 0xE1A00000  # no command of a table
+        bench.load(words.tobytes(), core)
+    for _ in range(30):
+        bench.cores.poll(0.0)
+    bench.cores.stop(0, 0, range(1, 17))
+    bench.load(image.binary, 17)
+    bench.settle()
+    assert bench.state(17) in (CoreState.RUNNING, CoreState.RUN_TIME_ERROR)
