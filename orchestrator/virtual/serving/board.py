@@ -64,6 +64,11 @@ class VirtualBoard:
         self.ethernet = None
         self._registers = {}
 
+    def forget_boot(self) -> None:
+        """Wait for an image again."""
+        self.state = BoardState.POWERED
+        self.receiver = BootReceiver()
+
     def is_open(self, link: Link) -> bool:
         """Return whether the FPGA of a cable lets packets through."""
         return not self._registers.get(STOP_REGISTERS[link], 0) & 1

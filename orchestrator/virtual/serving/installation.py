@@ -20,7 +20,7 @@ from orchestrator.virtual.serving.board import BoardState, VirtualBoard
 from orchestrator.virtual.serving.boot import BootImageError, variables_of
 from orchestrator.virtual.serving.configuration import VirtualMachineConfig, board_places
 from orchestrator.virtual.serving.faults import FaultsConfig
-from orchestrator.virtual.serving.topology import Site, boot_plan
+from orchestrator.virtual.serving.topology import BootPlan, Site, boot_plan
 from orchestrator.wire.boot import decode_boot
 from orchestrator.wire.datagrams import (
     REPLY_EXPECTED,
@@ -152,9 +152,10 @@ class Installation:
 
     def set_power(self, board: VirtualBoard, on: bool) -> None:
         """Switch a board on or off; one that has power starts anew."""
-        machine, ethernet = board.machine, board.ethernet
-        if machine is not None and ethernet is not None:
-            on_board = [at for at, chip in machine.plan.chips.items() if chip.ethernet == ethernet]
+        machine = board.machine
+        if machine is not None:
+            places = {self._site.place(board.place.board, c) for c in self._site.board_chips}
+            on_board = [at for at, chip in machine.plan.chips.items() if chip.place in places]
             machine.kill_chips(on_board)
             if not machine.plan.chips:
                 machine.close()
@@ -172,11 +173,11 @@ class Installation:
 
     def _join(self, root: VirtualBoard) -> list[VirtualBoard]:
         """Let a board and all that it reaches boot."""
-        _, ethernets = boot_plan(
+        plan = boot_plan(
             self._site, root.place.board, self._addresses(BoardState.POWERED), self._is_open
         )
-        joined = [self.boards[board] for board in ethernets]
-        for board in (root, *joined):
+        joined = [self.boards[board] for board in plan.boards]
+        for board in joined:
             board.state = BoardState.BOOTING
         return joined
 
@@ -189,22 +190,30 @@ class Installation:
             for board in joined
             if board.state is BoardState.BOOTING
         }
-        if root.state is not BoardState.BOOTING or not booting:
-            return
-        plan, ethernets = boot_plan(self._site, root.place.board, booting, self._is_open)
-        if not plan.chips:
-            self._report(f"board {root.place.board} does not boot: its Ethernet chip is dead")
-            return
-        hosts = _Hosts(self._outside, {at: self.boards[b] for b, at in ethernets.items()})
+        if root.state is BoardState.BOOTING:
+            plan = boot_plan(self._site, root.place.board, booting, self._is_open)
+            if plan.machine.chips:
+                self._start_machine(plan, variables)
+            else:
+                self._report(f"board {root.place.board} does not boot: its Ethernet chip is dead")
+        for board in joined:  # those that lost power, or the way to the root, on the way
+            if board.state is BoardState.BOOTING:
+                board.forget_boot()
+
+    def _start_machine(self, plan: BootPlan, variables: bytes) -> None:
+        """Make a machine of a plan."""
+        hosts = _Hosts(
+            self._outside, {at: self.boards[name] for name, at in plan.ethernets.items()}
+        )
         boot = Boot(variables, time.time())
-        machine = BootedMachine(plan, boot, self._open_cores, hosts, time.time)
+        machine = BootedMachine(plan.machine, boot, self._open_cores, hosts, time.time)
         self.machines.append(machine)
-        for board, at in ethernets.items():
-            self.boards[board].state = BoardState.BOOTED
-            self.boards[board].machine = machine
-            self.boards[board].ethernet = at
-        size = f"{plan.width} x {plan.height}, {len(plan.chips)} chips, {len(ethernets)} boards"
-        self._report(f"board {root.place.board} booted: {size}")
+        for name in plan.boards:
+            self.boards[name].state = BoardState.BOOTED
+            self.boards[name].machine = machine
+            self.boards[name].ethernet = plan.ethernets.get(name)
+        size = f"{plan.machine.width} x {plan.machine.height}, {len(plan.machine.chips)} chips"
+        self._report(f"board {plan.boards[0]} booted: {size}, {len(plan.boards)} boards")
         self._meet_faults(machine)
 
     def _addresses(self, state: BoardState) -> dict[Board, str]:

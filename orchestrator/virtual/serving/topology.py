@@ -13,7 +13,7 @@ spalloc_server 1!7.0.0 expects of a job's machine.
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from math import gcd
-from typing import Final
+from typing import Final, NamedTuple
 
 from orchestrator.machine.boards import FPGA
 from orchestrator.machine.geometry import BOARD_CHIPS, CABLE_LINKS, torus_hops
@@ -33,6 +33,24 @@ STOP_REGISTERS: Final = {
     link: (fpga, 0x5C if channel == 0 else 0x1005C) for link, (fpga, channel, _) in FPGA.items()
 }
 """Of each cable, the FPGA and the register that stops its links (spalloc_server ``links.py``)."""
+
+
+class BootPlan(NamedTuple):
+    """What boots together.
+
+    Attributes
+    ----------
+    machine
+        The chips.
+    boards
+        The boards.
+    ethernets
+        Of those boards whose Ethernet chip is part of the machine, that chip there.
+    """
+
+    machine: MachinePlan
+    boards: list[Board]
+    ethernets: dict[Board, Chip]
 
 
 class Site:
@@ -105,8 +123,8 @@ def boot_plan(
     root: Board,
     addresses: Mapping[Board, str],
     is_open: Callable[[Board, Link], bool],
-) -> tuple[MachinePlan, dict[Board, Chip]]:
-    """Return the machine that boots from a board, and where its boards are in it.
+) -> BootPlan:
+    """Return the machine that boots from a board.
 
     Parameters
     ----------
@@ -146,7 +164,7 @@ def boot_plan(
             )
     kept = {at: tuple(there if there in reached else None for there in links[at]) for at in chips}
     plan = MachinePlan(width=size[0], height=size[1], chips=chips, links=kept)
-    return plan, ethernets
+    return BootPlan(plan, list(positions), ethernets)
 
 
 def _positions(

@@ -49,7 +49,7 @@ class Asked:
     def __init__(self, shape="spinn3", open_cores=StateCores):
         site = Site(spinn3() if shape == "spinn3" else single_board())
         board = (0, 0, 0)
-        plan, _ = boot_plan(site, board, {board: "127.0.64.1"}, lambda board, link: True)
+        plan = boot_plan(site, board, {board: "127.0.64.1"}, lambda board, link: True).machine
         self.outside = Listener()
         self.now = 1000.0
         boot = Boot(default_variables(3, 1000), 1000.0)
