@@ -30,13 +30,17 @@ _STROKES: Final = {Link.EAST: "─┄", Link.NORTH_EAST: "╱⋰", Link.NORTH: "
 _BOARD_OFF: Final = "◌"
 _FULL_CELL, _SMALL_CELL, _BOARD_CELL, _SMALL_BOARD_CELL = 4, 2, 4, 3
 """Columns of a chip with its links, of one without, and of a board."""
+_MOST_BOARDS: Final = 12
+"""Boards whose chips may fit a terminal."""
+
 _Canvas = dict[tuple[int, int], tuple[str, str]]
 """Character and style by line, counted upward, and column."""
 
 
 def draw_text(view: MachineView, width: int = 80) -> Text:
     """Return the map of a machine, at most so many columns wide if its boards fit there."""
-    for draw in (_chips_and_links, _chips_alone):
+    few = len(view.boards) <= _MOST_BOARDS
+    for draw in (_chips_and_links, _chips_alone) if few else ():
         found = _as_text(draw(view))
         if all(line.cell_len <= width for line in found.split("\n")):
             return found
