@@ -24,14 +24,17 @@ if [[ $# -eq 0 ]]; then
     say "       $0 machine.yaml --port 22244"
     exit 2
 fi
-install_server
-if [[ $1 == --install ]]; then exit; fi
+if [[ $1 == --install ]]; then
+    install_server
+    exit
+fi
 config=$1
 shift
 if [[ ! -f $config ]]; then
     say "there is no file $config"
     exit 2
 fi
+install_server
 # The server writes its log and state beside its configuration.
 work=${REGATTA_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/regatta}/spalloc
 mkdir -p "$work"

@@ -8,6 +8,7 @@ import atexit
 import contextlib
 import io
 import logging
+import re
 import tempfile
 import threading
 from collections.abc import Iterable, Iterator, Mapping
@@ -24,6 +25,8 @@ from orchestrator.wire.numbers import Signal
 BOOT_S: Final = 60.0
 """Time for a board to boot and answer. Five tries of spinnman's take 39 s; it has no limit of its
 own for a board that answers but never gets coordinates."""
+
+_TIMEOUT: Final = "SpinnmanTimeoutException"
 
 _open = threading.Lock()
 
@@ -137,7 +140,7 @@ class SpinnmanSession:
             raise errors[0]
         detail = f"it does not come up within {boot_s:g} s"
         if not late:
-            detail = _innermost(errors[0]) or "no answer after its image was sent five times"
+            detail = described(errors[0])[1] or "no answer after its image was sent five times"
         raise BootFailed(
             f"board {boards.host} does not boot: {detail}; check that it is powered and that "
             "nothing keeps UDP ports 54321 and 17893 from it, or power it off and on"
@@ -184,8 +187,8 @@ class SpinnmanSession:
         try:
             yield
         except theirs.SpinnmanException as error:
-            text = _innermost(error)
-            if isinstance(getattr(error, "exception", error), theirs.SpinnmanTimeoutException):
+            silent, text = described(error)
+            if silent:
                 raise BoardDead(
                     f"a board of the machine at {self._host} has not answered spinnman ({text}); "
                     "check its power and network, or take another board"
@@ -214,7 +217,16 @@ def _logging_kept() -> Iterator[None]:
         root.handlers = handlers
 
 
-def _innermost(error: BaseException) -> str:
-    """Return the innermost text of an error of spinnman's in one line."""
-    inner = getattr(error, "exception", None) or error.__cause__ or error
-    return " ".join(str(inner).split())
+def described(error: BaseException) -> tuple[bool, str]:
+    """Return whether boards were silent, and spinnman's error in one line.
+
+    Its errors hold those of single datagrams as text: class, message, chip, stack trace.
+    """
+    classes = re.findall(r"Received exception class: (\w+)", str(error))
+    if not classes:
+        inner = error.__cause__ or error
+        return type(inner).__name__ == _TIMEOUT, " ".join(str(inner).split())
+    message = re.findall(r"With message:? (.*)", str(error))[0].strip()
+    place = re.findall(r"When sending to (.*)", str(error))[0].strip()
+    more = f" and {len(classes) - 1} more" if len(classes) > 1 else ""
+    return set(classes) == {_TIMEOUT}, f"{message}, sending to {place}{more}"
