@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from orchestrator.cli.lists import items, whole_numbers
 from orchestrator.cli.output import check_json, print_table, write_json
 from orchestrator.collectives import guarded, open_collective
 from orchestrator.config import load_config
@@ -43,7 +44,7 @@ def sweep(
         plan = plan_sweep(
             base,
             whole_numbers("--batches", batches),
-            _items(optimizers),
+            items(optimizers),
             whole_numbers("--seeds", seeds),
             parse_rates(rates),
         )
@@ -78,32 +79,6 @@ def write_files(output: Path, title: str, plan: SweepPlan, points: list[Point]) 
     replace_text(output / "sweep.md", markdown(title, points, notes, "sweep.png"))
 
 
-def _items(text: str) -> list[str]:
-    """Return what commas separate."""
-    return [item.strip() for item in text.split(",") if item.strip()]
-
-
-def whole_numbers(option: str, text: str) -> list[int]:
-    """Return the whole numbers of a list.
-
-    Raises
-    ------
-    ArgumentError
-        If an item is none.
-
-    Examples
-    --------
-    >>> whole_numbers("--batches", "128,1024")
-    [128, 1024]
-    """
-    found = []
-    for item in _items(text):
-        if not item.isascii() or not item.isdigit():
-            raise ArgumentError(f"{option}: {item!r} is not a whole number; give 128,1024 or alike")
-        found.append(int(item))
-    return found
-
-
 def parse_rates(options: list[str]) -> dict[str, list[Fraction]]:
     """Return base rates by optimizer from ``OPTIMIZER=R1,R2`` texts.
 
@@ -121,12 +96,12 @@ def parse_rates(options: list[str]) -> dict[str, list[Fraction]]:
     for option in options:
         name, equals, text = option.partition("=")
         name = name.strip()
-        if not equals or not name or not _items(text):
+        if not equals or not name or not items(text):
             raise ArgumentError(f"--rates: {option!r} is not OPTIMIZER=R1,R2,..., as sgd=0.1,0.2")
         if name in found:
             raise ArgumentError(f"--rates: {name} is given twice; list its rates in one option")
         try:
-            found[name] = [number(item, f"--rates {name}") for item in _items(text)]
+            found[name] = [number(item, f"--rates {name}") for item in items(text)]
         except ConfigError as error:
             raise ArgumentError(str(error)) from None
     return found

@@ -16,13 +16,13 @@ from orchestrator.studies.scaling_plot import (
     COMPONENT_COLOURS,
     STYLES,
     TIMES,
-    by_scaling,
     names_left,
 )
 from orchestrator.studies.scaling_table import (
     COST_COLUMNS,
     RECORD_COLUMNS,
     SPEED_COLUMNS,
+    by_scaling,
     component_columns,
     component_rows,
     cost_rows,

@@ -12,7 +12,7 @@ from matplotlib.ticker import FixedFormatter, FixedLocator, NullFormatter, NullL
 from orchestrator.machine.constants import Level
 from orchestrator.studies.records import Record
 from orchestrator.studies.scaling import Point, Scaling
-from orchestrator.studies.scaling_table import DAY, HOUR, MINUTE
+from orchestrator.studies.scaling_table import DAY, HOUR, MINUTE, by_scaling
 from orchestrator.train.disk import replacing
 
 STYLES = {Scaling.WEAK: ("#0072b2", "o", "-"), Scaling.STRONG: ("#d55e00", "s", "--")}
@@ -70,15 +70,6 @@ def draw_scaling(points: Sequence[Point], records: Sequence[Record], title: str)
     return figure
 
 
-def by_scaling(points: Sequence[Point]) -> dict[Scaling, list[Point]]:
-    """Return the points of each kind of scaling that there is, by number of boards."""
-    found = {
-        scaling: sorted((p for p in points if p.scaling is scaling), key=lambda p: p.boards)
-        for scaling in Scaling
-    }
-    return {scaling: curve for scaling, curve in found.items() if curve}
-
-
 def draw_speed(axes: Axes, curves: dict[Scaling, list[Point]], records: Sequence[Record]) -> None:
     """Draw images/s over boards, and the speeds of published trainings at the right edge."""
     boards = _boards(curves)
@@ -90,7 +81,7 @@ def draw_speed(axes: Axes, curves: dict[Scaling, list[Point]], records: Sequence
     _log_boards(axes, boards)
     axes.set_yscale("log")
     known = [(record, found.value) for record in records if (found := record.images_per_s)]
-    for (record, rate), place in zip(known, _spread([each for _, each in known]), strict=True):
+    for (record, rate), place in zip(known, spread([each for _, each in known]), strict=True):
         axes.axhline(rate, color=RECORD_COLOUR, linewidth=0.6, alpha=0.5, zorder=0)
         axes.annotate(
             record.name,
@@ -107,8 +98,13 @@ def draw_speed(axes: Axes, curves: dict[Scaling, list[Point]], records: Sequence
     axes.legend(fontsize=8, loc="upper left")
 
 
-def _spread(values: Sequence[float], apart: float = 1.45) -> list[float]:
-    """Return places for labels at these heights of a logarithmic axis, moved up where they meet."""
+def spread(values: Sequence[float], apart: float = 1.45) -> list[float]:
+    """Return places for labels at these values of a logarithmic axis, moved up where they meet.
+
+    Parameters
+    ----------
+    apart : least factor between two places.
+    """
     places = list(values)
     last = 0.0
     for i in sorted(range(len(values)), key=values.__getitem__):

@@ -57,6 +57,15 @@ RECORD_COLUMNS = (
 )
 
 
+def by_scaling(points: Sequence[Point]) -> dict[Scaling, list[Point]]:
+    """Return the points of each kind of scaling that there is, by number of boards."""
+    found = {
+        scaling: sorted((p for p in points if p.scaling is scaling), key=lambda p: p.boards)
+        for scaling in Scaling
+    }
+    return {scaling: curve for scaling, curve in found.items() if curve}
+
+
 def speed_rows(points: Sequence[Point]) -> list[tuple[str, ...]]:
     """Return a row of `SPEED_COLUMNS` for each point."""
     return [

@@ -12,12 +12,13 @@ from orchestrator.studies.records import records_of
 from orchestrator.studies.scaling import Scaling, Study
 from orchestrator.studies.scaling_epochs import ReferenceRecipe
 from orchestrator.studies.scaling_page import page, write_page
-from orchestrator.studies.scaling_plot import by_scaling, draw_scaling, names_left, write_plot
+from orchestrator.studies.scaling_plot import draw_scaling, names_left, write_plot
 from orchestrator.studies.scaling_table import (
     COST_COLUMNS,
     RECORD_COLUMNS,
     SPEED_COLUMNS,
     as_json,
+    by_scaling,
     component_columns,
     component_rows,
     cost_rows,
