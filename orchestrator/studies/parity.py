@@ -3,37 +3,30 @@
 ``python -m orchestrator.studies.parity CONFIG --seeds 0,1,2,3,4 --output DIR`` trains the network
 of a configuration twice per seed: here, and as its float32 PyTorch twin with the same initial
 weights, images, ghost batches and learning rates. Each training leaves a result file in DIR and is
-skipped when the command is run again; ``--table FILE`` writes the Markdown table of all results.
+skipped when the command is run again; one that was interrupted goes on from its last epoch.
+``--table FILE`` writes the Markdown table of all results.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import mean
-from typing import Annotated, Any
+from typing import Annotated
 
-import numpy as np
 import torch
 import typer
 from rich.console import Console
-from torch.nn import functional
 
 from orchestrator.collectives import SingleCollective
 from orchestrator.config import RunConfig, RunSection, dump_config, load_config
-from orchestrator.data import GhostRequest, Loader
-from orchestrator.errors import ArgumentError, RegattaError
-from orchestrator.model.initialise import initial_masters
-from orchestrator.optim import Rates, plan_batches, plan_updates
-from orchestrator.studies.torch_twin import TorchTwin, torch_module
+from orchestrator.errors import RegattaError
+from orchestrator.studies.float_arm import Result, train_float
 from orchestrator.train.disk import replace_text
 from orchestrator.train.session import run_training
-from orchestrator.train.setup import Setup, open_loader, prepare
-from orchestrator.train.state import MASTER_EXPONENT
+from orchestrator.train.setup import prepare
 
 ARMS = ("exact", "float32")
-
-Result = dict[str, Any]
 
 
 def train_exact(config: RunConfig, folder: Path) -> Result:
@@ -45,100 +38,6 @@ def train_exact(config: RunConfig, folder: Path) -> Result:
         raise RegattaError(f"{folder}: the training ended early ({summary.reason})")
     last = summary.last
     return {"top1": last.top1, "samples": last.samples, "test_loss": last.loss}
-
-
-def train_float(config: RunConfig, setup: Setup) -> Result:
-    """Train the float32 twin and return counts of an evaluation at its end."""
-    assert setup.train_data is not None
-    torch.set_num_threads(config.train.threads)
-    twin = torch_module(setup.graph)
-    masters = initial_masters(setup.graph, config.train.seed)
-    twin.load({name: value * 2.0**MASTER_EXPONENT for name, value in masters.items()})
-    twin.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    images = Images(config, setup)
-    batches = plan_batches(config.train, len(setup.train_data))
-    rates = Rates(config.lr_schedule, config.train.global_batch, config.train.epochs)
-    optimizer = _optimizer(config, setup, twin)
-    for epoch in range(config.train.epochs):
-        twin.train()
-        parts = images.epoch(epoch, batches.batch(epoch) * batches.steps(epoch))
-        first, batch = batches.first_step(epoch), batches.batch(epoch)
-        for step in range(first, first + batches.steps(epoch)):
-            lr = float(rates.at(batches.position(step).exact_epoch))
-            for group in optimizer.param_groups:
-                group["lr"] = lr
-            optimizer.zero_grad(set_to_none=True)
-            for _ in range(batch // config.train.ghost_batch):
-                x, labels = next(parts)
-                loss = functional.cross_entropy(
-                    twin(x),
-                    labels,
-                    reduction="sum",
-                    label_smoothing=float(config.train.label_smoothing),
-                )
-                (loss / batch).backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            twin.finish_step()
-    return _evaluate(twin, images, config)
-
-
-class Images:
-    """The images of both arms as the twin's input: normalised through the same table."""
-
-    def __init__(self, config: RunConfig, setup: Setup) -> None:
-        assert setup.train_data is not None
-        self._table = setup.settings.table * np.float32(2.0**setup.settings.table_exponent)
-        self._ghost = config.train.ghost_batch
-        self._train = open_loader(config, setup.train_data, training=True)
-        self._test = open_loader(config, setup.eval_data, training=False)
-
-    def epoch(self, epoch: int, count: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Yield the ghost batches of an epoch."""
-        return self._batches(self._train, epoch, count, self._ghost)
-
-    def test(self, batch: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Yield the evaluation images in order."""
-        return self._batches(self._test, 0, len(self._test), batch)
-
-    def _batches(
-        self, loader: Loader, epoch: int, count: int, batch: int
-    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        starts = range(0, count, batch)
-        requests = (
-            GhostRequest(epoch, np.arange(start, min(start + batch, count))) for start in starts
-        )
-        channels = np.arange(self._table.shape[1])
-        for part in loader.ghost_batches(requests):
-            x = torch.from_numpy(self._table[part.images, channels].astype(np.float32))
-            yield x.permute(0, 3, 1, 2), torch.from_numpy(part.labels.astype(np.int64))
-
-
-def _optimizer(config: RunConfig, setup: Setup, twin: TorchTwin) -> torch.optim.SGD:
-    """Return PyTorch's SGD with the configuration's momentum and decay exclusions."""
-    if config.optimizer.name != "sgd" or config.optimizer.momentum_form != "unscaled":
-        raise ArgumentError(
-            f"optimizer.name {config.optimizer.name}: the twin trains with sgd, unscaled momentum"
-        )
-    plan = plan_updates(config.optimizer, setup.graph.parameters)
-    groups = [
-        {"params": [parameter], "weight_decay": float(plan.weight_decay(name))}
-        for name, parameter in twin.named_parameters()
-    ]
-    momentum, nesterov = float(config.optimizer.momentum), config.optimizer.nesterov
-    return torch.optim.SGD(groups, lr=1.0, momentum=momentum, nesterov=nesterov)
-
-
-def _evaluate(twin: TorchTwin, images: Images, config: RunConfig) -> Result:
-    twin.eval()
-    top1 = samples = 0
-    loss = 0.0
-    with torch.no_grad():
-        for x, labels in images.test(config.train.eval_batch):
-            logits = twin(x)
-            top1 += int((logits.argmax(1) == labels).sum())
-            samples += len(labels)
-            loss += float(functional.cross_entropy(logits, labels, reduction="sum"))
-    return {"top1": top1, "samples": samples, "test_loss": loss / samples}
 
 
 def interval(differences: Sequence[float]) -> tuple[float, float]:
@@ -204,10 +103,11 @@ def run(config: RunConfig, seeds: Sequence[int], arms: Sequence[str], output: Pa
             if (folder / "result.json").is_file():
                 continue
             folder.mkdir(parents=True, exist_ok=True)
+            described = dump_config(_without_places(seeded))
             result = (
                 train_exact(seeded, folder)
                 if arm == "exact"
-                else train_float(seeded, prepare(seeded))
+                else train_float(seeded, prepare(seeded), folder / "epochs.safetensors", described)
             )
             record = {
                 "network": config.model.name,
@@ -216,7 +116,7 @@ def run(config: RunConfig, seeds: Sequence[int], arms: Sequence[str], output: Pa
                 "arm": arm,
                 **result,
                 "torch": torch.__version__,
-                "config": dump_config(_without_places(seeded)),
+                "config": described,
             }
             replace_text(folder / "result.json", json.dumps(record, indent=2) + "\n")
             Console().print(f"{name}: {result['top1']} of {result['samples']} right")

@@ -1,6 +1,7 @@
 """Paired trainings: what is run, what is kept, and what the table says of it."""
 
 import json
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 
 from orchestrator.config import load_config, parse_config
 from orchestrator.errors import ArgumentError
-from orchestrator.studies import parity
+from orchestrator.studies import float_arm, parity
 
 CONFIG = Path(__file__).parents[2] / "configs" / "digits_quickstart.yaml"
 
@@ -51,6 +52,43 @@ def test_a_finished_training_is_not_run_again(tmp_path):
     kept.write_text("kept")
     parity.run(config, [3], ["exact"], tmp_path)
     assert kept.read_text() == "kept"
+
+
+def test_an_interrupted_float_training_goes_on(tmp_path, monkeypatch):
+    config = load_config(CONFIG, ["train.epochs=3"])
+    parity.run(config, [0], ["float32"], tmp_path / "whole")
+    keep, kept = float_arm._keep, []
+
+    def keep_one(*state):
+        keep(*state)
+        kept.append(state)
+        if len(kept) == 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(float_arm, "_keep", keep_one)
+    for _ in range(2):
+        with suppress(KeyboardInterrupt):
+            parity.run(config, [0], ["float32"], tmp_path / "cut")
+    assert len(kept) == 3  # no epoch was trained twice
+    whole, cut = (
+        json.loads((tmp_path / folder / "digits_resnet-3-s0-float32" / "result.json").read_text())
+        for folder in ("whole", "cut")
+    )
+    assert whole == cut
+
+
+def test_a_float_training_of_another_configuration_is_refused(tmp_path, monkeypatch):
+    def stop(*state):
+        keep(*state)
+        raise KeyboardInterrupt
+
+    keep = float_arm._keep
+    monkeypatch.setattr(float_arm, "_keep", stop)
+    with suppress(KeyboardInterrupt):
+        parity.run(load_config(CONFIG, ["train.epochs=3"]), [0], ["float32"], tmp_path)
+    other = load_config(CONFIG, ["train.epochs=3", "lr_schedule.base_lr=1/100"])
+    with pytest.raises(ArgumentError, match="another configuration"):
+        parity.run(other, [0], ["float32"], tmp_path)
 
 
 def test_another_optimizer_has_no_twin(tmp_path):
