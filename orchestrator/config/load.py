@@ -13,7 +13,16 @@ import yaml
 
 from orchestrator.config.lr_schedule import LrScheduleConfig
 from orchestrator.config.run import RunConfig
-from orchestrator.config.schema import NumberText, S, build, hints, plain, shown, unknown_key
+from orchestrator.config.schema import (
+    NumberText,
+    S,
+    build,
+    describe,
+    hints,
+    plain,
+    shown,
+    unknown_key,
+)
 from orchestrator.errors import ConfigError
 
 EVALUATION_KEYS = (
@@ -121,6 +130,8 @@ def load_section(kind: type[S], path: str | Path) -> S:
 def parse_section(kind: type[S], text: str, what: str) -> S:
     """Return a section from YAML text of its own; errors begin with ``what`` it is."""
     values = _read_yaml(text, what)
+    if values is not None and not isinstance(values, dict):
+        raise ConfigError(f"{what}: {shown(values)} is not {describe(kind)}")
     try:
         return build(kind, values, "")
     except ConfigError as error:

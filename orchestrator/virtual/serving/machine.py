@@ -13,7 +13,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Final, TypeVar
 
-from orchestrator.errors import ArgumentError, RunError
+from orchestrator.errors import ArgumentError, RegattaError, RunError
 from orchestrator.machine.links import Link
 from orchestrator.machine.machine import Board
 from orchestrator.virtual.monitor.cores import OpenCores, StateCores
@@ -83,17 +83,17 @@ class VirtualMachine:
                 f"base_address is {config.base_address}: only loopback addresses (127.x.y.z) are "
                 "served, unless you allow others, which anybody in the network can then use"
             )
-        self._network = Network(self._run_cores)
-        self._network.set_faults(faults)
         self._due: float | None = 0.0
         self.installation = Installation(config, open_cores, self, faults, report)
+        self._network = Network(self._run_cores)
+        self._network.set_faults(faults)
         try:
             self._open_ports()
-        except RunError:
-            self._network.close()
+            if config.booted:
+                self.installation.boot_all()
+        except RegattaError:
+            self.close()
             raise
-        if config.booted:
-            self.installation.boot_all()
 
     def _open_ports(self) -> None:
         frames: dict[str, dict[int, VirtualBoard]] = {}
