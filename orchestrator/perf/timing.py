@@ -74,7 +74,7 @@ class Loads:
     link_packets: float
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=4)
 def loads_of(program: Program) -> Loads:
     """Return a program's loads; kept, since reducing a large program takes a second."""
     cores = int(program.cores.max())

@@ -15,10 +15,11 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection
 from matplotlib.colors import Normalize, to_hex
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch, Rectangle
+from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from orchestrator.machine import Link
+from orchestrator.machine.constants import constant
 from orchestrator.perf.sensitivity import Swing
 from orchestrator.perf.step import COMPUTED
 from orchestrator.perf.timing import Component, Walk
@@ -135,11 +136,14 @@ def draw_layers(report: PlanReport) -> Figure:
     figure = _figure(13, 2.0 + 0.15 * len(by_node))
     columns = figure.subplots(1, len(COMPUTED), sharex=True, sharey=True)
     for axes, pass_ in zip(columns, COMPUTED, strict=True):
-        for row, passes in enumerate(by_node.values()):
-            left = 0.0
-            for component, seconds in passes.get(pass_, {}).items():
-                axes.barh(row, 1000 * seconds, left=left, color=COLOURS[component], height=0.85)
-                left += 1000 * seconds
+        left = np.zeros(len(by_node))
+        for component in Component:
+            ms = np.array(
+                [1000 * passes.get(pass_, {}).get(component, 0.0) for passes in by_node.values()]
+            )
+            rows = np.flatnonzero(ms)
+            axes.barh(rows, ms[rows], left=left[rows], color=COLOURS[component], height=0.85)
+            left += ms
         axes.set_xlabel("time in a step (ms)")
         axes.set_title(f"{pass_}: {report.walk.seconds(pass_):.3g} s", fontsize=10)
         axes.grid(axis="x", alpha=0.3)
@@ -222,18 +226,24 @@ def draw_memory(report: PlanReport) -> Figure:
     chip = int(report.program.sdram_bytes.argmax())
     purposes = list(dict.fromkeys(region.purpose for region in report.program.regions))
     colours = dict(zip(purposes, _palette(len(purposes)), strict=True))
-    for region in report.program.regions:
-        if region.bytes[chip]:
-            axes.add_patch(
-                _rectangle(
-                    (region.first_phase, region.address[chip] / 1e6),
-                    region.last_phase + 1 - region.first_phase,
-                    region.bytes[chip] / 1e6,
-                    colours[region.purpose],
-                )
-            )
+    for purpose in purposes:
+        mine = [r for r in report.program.regions if r.purpose == purpose and r.bytes[chip]]
+        first = np.array([region.first_phase for region in mine])
+        axes.barh(
+            [region.address[chip] / 1e6 for region in mine],
+            np.array([region.last_phase + 1 for region in mine]) - first,
+            height=[region.bytes[chip] / 1e6 for region in mine],
+            left=first,
+            align="edge",
+            color=colours[purpose],
+            edgecolor="white",
+            linewidth=0.2,
+        )
     axes.set_xlim(0, len(report.program.phases))
-    axes.set_ylim(0, 1.05 * float(report.program.sdram_bytes[chip]) / 1e6)
+    full = constant("sdram").typical / 1e6
+    axes.set_ylim(0, 1.05 * full)
+    axes.axhline(full, color=INK, linestyle="--", linewidth=1)
+    axes.text(0, full, " usable SDRAM", va="bottom", fontsize=8, color=INK)
     axes.set_xlabel("phase of the step")
     axes.set_ylabel("address in the chip's SDRAM (MB)")
     x, y = report.program.chips[chip].tolist()
@@ -244,16 +254,12 @@ def draw_memory(report: PlanReport) -> Figure:
 
 
 def _palette(n: int) -> list[str]:
-    """Return n colours; Okabe and Ito's, and greys beyond."""
+    """Return n colours: Okabe and Ito's, then a wine red and greys."""
     known = [
         *("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442"),
-        *("#555555", "#bbbbbb", "#222222"),
+        *("#882255", "#bbbbbb", "#555555"),
     ]
     return (known * (n // len(known) + 1))[:n]
-
-
-def _rectangle(corner: tuple[float, float], width: float, height: float, colour: str) -> Rectangle:
-    return Rectangle(corner, width, height, facecolor=colour, edgecolor="white", linewidth=0.2)
 
 
 def _figure(width: float, height: float) -> Figure:
