@@ -39,9 +39,11 @@ def _read_from(
     address, size = request.arg1, request.arg2
     if size > MAX_SCP_DATA or unit > _WORD_UNIT or (address | size) & (1 << unit) - 1:
         return _BAD
-    chip.before_read(address, size, machine.clock())
     view = chip.view(address, size, _memories(machine, chip, core))
-    return (Result.OK, bytes(view)) if view is not None else _BAD
+    if view is None:
+        return _BAD
+    chip.before_read(address, size, machine.clock())
+    return Result.OK, bytes(view)
 
 
 def _write(machine: "BootedMachine", chip: MonitoredChip, core: int, request: ScpRequest) -> Answer:

@@ -1,5 +1,9 @@
 """Unmodified spinnman on a 4-chip board, on three boards with dead parts, and at boot."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from orchestrator.virtual.monitor.cores import StateCores
@@ -90,3 +94,37 @@ def test_spinnman_boots_a_board(spinnman):
     assert len(found["discovery"]["cores"]) == 48
     assert events == ["board (0, 0, 0) booted: 8 x 8, 48 chips, 1 boards"]
     assert variables[0x0A] == 5  # the hardware version that spinnman put into the image
+
+
+def test_twenty_four_boards_are_found(spinnman):
+    config = VirtualMachineConfig(
+        shape="triads", triads=(4, 2), base_address="127.0.75.0", booted=True
+    )
+    with VirtualMachine(config) as machine:
+        found = spinnman(["discovery"], machine.places[0].address)["discovery"]
+    assert found["size"] == [48, 24]
+    assert len(found["cores"]) == 1152 and len(found["ethernets"]) == 24
+    assert len(found["links"]) == 2 * 3 * 1152
+
+
+MEMORY = """
+import resource
+from boards import Boards
+from orchestrator.wire.numbers import Command
+boards = Boards("{shape: triads, triads: [4, 2]}")
+boards.installation.boot_all()
+(machine,) = boards.installation.machines
+for x, y in machine.plan.chips:
+    result, _ = boards.ask((0, 0, 0), x, y, Command.INFO)
+    assert result == 0x80
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+def test_twenty_four_boards_take_less_than_2_gb():
+    folder = Path(__file__).parent
+    done = subprocess.run(
+        [sys.executable, "-c", MEMORY], capture_output=True, text=True, cwd=folder
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) < 2000
