@@ -16,7 +16,7 @@ install_server() {
     python=$(find_python)
     say "Installing spalloc_server $version into $root/.venv-spalloc"
     "$python" -m venv --clear "$root/.venv-spalloc"
-    "$root/.venv-spalloc/bin/python" -m pip install --quiet "spalloc_server==$version"
+    env -u PYTHONPATH "$root/.venv-spalloc/bin/python" -m pip install --quiet "spalloc_server==$version"
 }
 
 if [[ $# -eq 0 ]]; then
@@ -47,4 +47,5 @@ else
         python3 -m orchestrator.virtual.spalloc_configuration "$config" >"$copy"
 fi
 cd "$work"
+unset PYTHONPATH
 exec "$server" --cold-start "$@" "$copy"

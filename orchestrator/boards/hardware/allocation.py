@@ -45,13 +45,15 @@ class Job:
         The server's.
     boards
         How to reach them: each is on, and not booted.
+    keepalive_s
+        How long the server waits for a sign of life, seconds.
     """
 
     def __init__(self, server: str, number: int, keepalive_s: float):
         self.number = number
         self.boards = Boards(host="")
         self._server = server
-        self._keepalive_s = keepalive_s
+        self.keepalive_s = keepalive_s
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._keep, name="keep-alive", daemon=True)
         self._thread.start()
@@ -89,7 +91,7 @@ class Job:
     def _keep(self) -> None:
         """Tell the server that the job is wanted, connecting again if it was away."""
         server = None
-        while not self._over.wait(self._keepalive_s / _BEATS if server else 0):
+        while not self._over.wait(self.keepalive_s / _BEATS if server else 0):
             try:
                 server = server or ServerLink(self._server)
                 server.keep_alive(self.number)
@@ -97,7 +99,7 @@ class Job:
                 if server:
                     server.close()
                 server = None
-                self._over.wait(self._keepalive_s / _BEATS)
+                self._over.wait(self.keepalive_s / _BEATS)
         if server:
             server.close()
 
@@ -190,7 +192,7 @@ def _wait(link: ServerLink, job: Job, what: tuple[int, ...], on_state: Show) -> 
     shown = ""
     seen = set()
     while True:
-        state, reason = link.state(job.number)
+        state, reason = _state(link, job, on_state)
         seen.add(state)
         if state is JobState.READY:
             break
@@ -215,6 +217,21 @@ def _wait(link: ServerLink, job: Job, what: tuple[int, ...], on_state: Show) -> 
         f"job {job.number}: {len(connections)} boards of {info['machine_name']} are ready, "
         f"{info['width']} x {info['height']} chips, the first at {job.boards.host}"
     )
+
+
+def _state(link: ServerLink, job: Job, on_state: Show) -> tuple[JobState, str]:
+    """Return a job's state; ask again while the server is away for less than the job lives."""
+    end = time.monotonic() + job.keepalive_s
+    while True:
+        try:
+            return link.state(job.number)
+        except ServerAway:
+            if time.monotonic() > end:
+                raise
+            on_state(f"job {job.number}: the server is away, asking again")
+            time.sleep(_POLL_S)
+            with contextlib.suppress(ServerAway):
+                link.connect()
 
 
 def _place(link: ServerLink, number: int) -> int:

@@ -41,7 +41,7 @@ class Flight:
     sent_at
         When that was, seconds.
     copies
-        Datagrams sent for it.
+        Datagrams sent for it and not answered.
     refusals
         Times the board refused it for the moment.
     """
@@ -159,6 +159,7 @@ class Window:
             return 0
         self.heard_at = now
         flight.refusals += 1
+        flight.copies -= 1  # this one was answered
         self._paused[sequence] = (now + PAUSE_S, flight)
         return flight.refusals
 

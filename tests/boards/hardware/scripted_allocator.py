@@ -31,6 +31,8 @@ class ScriptedAllocator:
         return self
 
     def __exit__(self, *_):
+        if self._server.fileno() < 0:
+            return
         self._server.shutdown(socket.SHUT_RDWR)
         self._server.close()
         self.drop()

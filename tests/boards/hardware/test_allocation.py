@@ -42,6 +42,33 @@ def test_the_way_to_the_boards_is_shown_and_they_are_given_back():
     ]
 
 
+def test_a_server_that_restarts_is_waited_for():
+    shown = []
+    with ScriptedAllocator(states=[2, 2, 2, 3]) as server:
+
+        def show(text):
+            shown.append(text.partition(": ")[2])
+            if len(shown) == 1:
+                server.drop()
+
+        with allocated(server.name, 2, owner="me", on_state=show):
+            pass
+    assert shown[1] == "the server is away, asking again"
+    assert shown[-1].startswith("2 boards of scripted are ready")
+
+
+def test_a_server_that_stays_away_is_an_error():
+    with ScriptedAllocator(states=[2]) as server:
+
+        def show(text):
+            if "switched on" in text:
+                server.__exit__()
+
+        with pytest.raises(ServerAway, match="does not answer"):
+            with allocated(server.name, 2, owner="me", keepalive_s=0.3, on_state=show):
+                pass
+
+
 @pytest.mark.parametrize("what", [3, (2, 1), (0, 0, 2)])
 def test_requests_say_what_is_wanted(what):
     with ScriptedAllocator() as server:
