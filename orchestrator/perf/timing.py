@@ -185,6 +185,28 @@ class Walk:
         whole = self.total_s * float(self.program.cores.sum())
         return spent | {"idle": whole - sum(spent.values())}
 
+    @cached_property
+    def from_roofline(self) -> dict[str, float]:
+        """Return seconds that add up to the step, from the products' roofline on.
+
+        What follows the roofline is what holds the step back: cores that move packets instead of
+        computing; products that take more cycles than in whole shares; the other kernels; cores
+        that wait for the slowest one, or for tiles; and the components beside computing.
+        """
+        program, loads = self.program, self.loads
+        computing = float(np.maximum(program.cores - program.packet_cores, 1).sum())
+        second = self.rates.kernel_cycles / (self.rates.clock * computing)
+        parts = self.components()
+        busy = (loads.product_cycles + loads.other_cycles) * second
+        return {
+            "products on all cores": self.roofline_s,
+            "cores kept for packets": loads.roofline_cycles * second - self.roofline_s,
+            "products in small shares": (loads.product_cycles - loads.roofline_cycles) * second,
+            "other kernels": loads.other_cycles * second,
+            "uneven shares, waits for tiles": parts.pop(Component.COMPUTE) - busy,
+            **{str(component): seconds for component, seconds in parts.items()},
+        }
+
 
 def walk_program(program: Program, rates: Rates) -> Walk:
     """Return the time of every phase of a program on a machine with these rates."""

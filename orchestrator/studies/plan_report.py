@@ -87,6 +87,7 @@ class PlanReport:
             "constants": dict(self.overrides),
             **self.step.as_json(),
             "core_seconds": self.walk.core_seconds,
+            "from_roofline_s": self.walk.from_roofline,
             "levels": {str(level): step.as_json() for level, step in self.steps.items()},
             "bounds_s": asdict(self.bounds),
             "layers": layers_json(self.walk),

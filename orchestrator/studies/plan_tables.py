@@ -131,6 +131,16 @@ def bound_rows(report: PlanReport) -> list[tuple[str, ...]]:
     return [(name, f"{s:.4g}", f"{100 * s / report.step.total_s:.1f} %") for name, s in found]
 
 
+ROOFLINE_COLUMNS = ("from the products' roofline to the step", "s", "of the step")
+
+
+def roofline_rows(report: PlanReport) -> list[tuple[str, ...]]:
+    """Return a row for the roofline, and one for all that holds the step back."""
+    whole = report.walk.total_s
+    parts = report.walk.from_roofline.items()
+    return [(name, f"{s:.4g}", f"{100 * s / whole:.1f} %") for name, s in parts if s]
+
+
 SWING_COLUMNS = ("constant alone at its low, high value", "s", "J", "status")
 
 

@@ -131,6 +131,7 @@ def make_program(chips, phases, packet_cores=2, images=32):
         cores=np.maximum(cores, 1),
         packet_cores=np.full(n, packet_cores, np.int64),
         splits={},
+        weight_splits={},
         phases=tuple(
             Phase(name=f"p{i}", node=f"n{i // 2}", step_pass=p, work=tuple(w), exchanges=tuple(e))
             for i, (p, w, e) in enumerate(phases)

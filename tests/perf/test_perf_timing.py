@@ -60,6 +60,7 @@ def test_components_add_up(case, level):
     assert sum(nodes) == total
     spent = walk.core_seconds
     assert sum(spent.values()) == pytest.approx(walk.total_s * program.cores.sum())
+    assert sum(walk.from_roofline.values()) == total
     assert 0 <= walk.roofline_s and walk.utilisation <= 1
 
 
@@ -78,6 +79,22 @@ def test_a_computation_takes_its_slowest_core():
     assert walk.components()[Component.BARRIERS] == pytest.approx(barrier)
     all_cores = 200e6 * 48 * 17 - 200e6 * 8  # eight chips have one core fewer
     assert walk.roofline_s == pytest.approx(work.cycles.sum() / all_cores)
+
+
+def test_what_holds_a_step_back_by_hand():
+    """Two of 800 computing cores share the products evenly: all others wait."""
+    even = make_work([(0, 0, 10**9), (1, 0, 10**9)], Pass.FORWARD, entry=2)
+    held = walk_of((Pass.FORWARD, [even], [])).from_roofline
+    cores, computing = 48 * 17 - 8, 48 * 15 - 8
+    seconds = even.cycles.sum() / 200e6
+    assert held["products on all cores"] == pytest.approx(seconds / cores)
+    assert held["cores kept for packets"] == pytest.approx(seconds / computing - seconds / cores)
+    assert held["products in small shares"] == pytest.approx(0, abs=1e-9)
+    waited = even.waited_bytes[0] / 267e6
+    assert held["uneven shares, waits for tiles"] == pytest.approx(
+        seconds / 2 - seconds / computing + waited
+    )
+    assert held["other kernels"] == held["links"] == 0
 
 
 def test_one_link_is_shared_by_all_that_takes_it():
