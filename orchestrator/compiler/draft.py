@@ -62,7 +62,7 @@ class Job:
     last: int
     claim: Claim | None = None
     fills: bool = True
-    work_of: Callable[[Exchange], Work] | None = None
+    work_of: Callable[[Exchange], list[Work]] | None = None
     gradient: tuple[str, int] | None = None
 
 

@@ -220,6 +220,19 @@ class Split:
 
 
 @dataclass(frozen=True, kw_only=True)
+class WeightSplit:
+    """How a weight gradient, and with it weights' masters, are cut over chips.
+
+    A part of the image rows is summed by the chips of a part, each for a group of the weights; the
+    partial sums of a group's chips are then added, and each of these owns a piece of the group.
+    """
+
+    split: Split
+    over_outputs: bool = False
+    """Whether groups are of output channels, of input channels otherwise."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Gradient:
     """A parameter's gradient: which phase completes the sum over the ghost batch.
 
@@ -246,6 +259,7 @@ class Program:
     cores : int64 [n_chips], application cores in use.
     packet_cores : int64 [n_chips], the last so many of them move packets, the others compute.
     splits : operation to how it is cut, in forward order.
+    weight_splits : convolution or dense layer to how its weight gradient is cut.
     phases : in order; those of `Pass.UPDATE` come last.
     gradients : in the order in which they are complete.
     regions : the memory map.
@@ -264,6 +278,7 @@ class Program:
     cores: Ints
     packet_cores: Ints
     splits: dict[str, Split]
+    weight_splits: dict[str, WeightSplit]
     phases: tuple[Phase, ...]
     gradients: tuple[Gradient, ...]
     regions: tuple[Region, ...]

@@ -78,16 +78,19 @@ class Shares:
         """
         found = []
         for chip in np.flatnonzero((weights.sizes > 0) & (rows_summed.sizes > 0)).tolist():
-            (start, stop), (left, right) = rows_summed.rows[chip], weights.channels[chip]
-            high, wide = -(-op.y.channels // CHUNK), -(-int(right - left) // CHUNK)
+            start, stop = rows_summed.rows[chip]
+            (top_k, end_k), (left, right) = weights.rows[chip], weights.channels[chip]
+            high, wide = (
+                -(-int(end - first) // CHUNK) for first, end in ((top_k, end_k), (left, right))
+            )
             cores = int(self._computing[chip])
             core, top, bottom, block = _blocks(int(stop - start), high * wide, cores)
-            k, c = block // wide * CHUNK, left + block % wide * CHUNK
+            k, c = top_k + block // wide * CHUNK, left + block % wide * CHUNK
             found.append(
                 np.stack(
                     [
                         np.full_like(core, chip), core, start + top, start + bottom,
-                        k, np.minimum(k + CHUNK, op.y.channels), c, np.minimum(c + CHUNK, right),
+                        k, np.minimum(k + CHUNK, end_k), c, np.minimum(c + CHUNK, right),
                     ]
                 )
             )  # fmt: skip

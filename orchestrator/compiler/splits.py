@@ -8,10 +8,9 @@ rectangles too: rows are their output channels, channels their input channels.
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from orchestrator.compiler.layers import CHUNK, Conv, Map, Pool
-from orchestrator.compiler.program import Split
+from orchestrator.compiler.program import Split, WeightSplit
 from orchestrator.machine.geometry import Ints
 
 
@@ -57,16 +56,6 @@ class Cutter:
             _channel_cuts(of.channels, split.groups)[group],
         )
 
-    def part_rows(self, split: Split, of: Map, where: NDArray[np.bool_]) -> Rectangles:
-        """Return the rows of each chip's part with all channels, on chips of the split `where`."""
-        part, _ = self._places(split)
-        cuts = self._row_cuts(split, of.height)
-        rows = np.stack([cuts[part], cuts[part + 1]], axis=1)
-        own = self._on_chips(split, rows, np.broadcast_to([0, of.channels], rows.shape))
-        return Rectangles(
-            np.where(where[:, None], own.rows, 0), np.where(where[:, None], own.channels, 0)
-        )
-
     def whole_channels(self, rectangles: Rectangles, channels: int) -> Rectangles:
         """Return the same rows with all channels."""
         ends = np.where(rectangles.sizes > 0, channels, 0)
@@ -74,7 +63,22 @@ class Cutter:
 
     def forward_need(self, split: Split, op: Conv | Pool) -> Rectangles:
         """Return what each chip needs of the input for its share of the result."""
-        have = self.result(split, op.y)
+        need = self._input_rows(self.result(split, op.y), op)
+        return self.whole_channels(need, op.x.channels) if isinstance(op, Conv) else need
+
+    def gradient_needs(self, cut: WeightSplit, op: Conv) -> tuple[Rectangles, Rectangles]:
+        """Return what each chip needs of the error and of the input for its weight gradient."""
+        weights = self.partial_weights(cut, op)
+        part, _ = self._places(cut.split)
+        cuts = self._row_cuts(cut.split, op.y.height)
+        rows = np.stack([cuts[part], cuts[part + 1]], axis=1)
+        own = self._on_chips(cut.split, rows, np.broadcast_to([0, 1], rows.shape))
+        made = (weights.sizes > 0)[:, None]
+        error = Rectangles(np.where(made, own.rows, 0), weights.rows)
+        return error, Rectangles(self._input_rows(error, op).rows, weights.channels)
+
+    def _input_rows(self, have: Rectangles, op: Conv | Pool) -> Rectangles:
+        """Return the rows of the input that rows of the result depend on."""
         first, end = have.rows.T
         filled = have.sizes > 0
         low = (first % op.y.height) * op.stride - op.pad
@@ -86,8 +90,7 @@ class Cutter:
             ],
             axis=1,
         )
-        need = Rectangles(np.where(filled[:, None], rows, 0), have.channels)
-        return self.whole_channels(need, op.x.channels) if isinstance(op, Conv) else need
+        return Rectangles(np.where(filled[:, None], rows, 0), have.channels)
 
     def backward_need(self, split: Split, op: Conv | Pool) -> Rectangles:
         """Return what each chip needs of the error at the result for its share of the input's."""
@@ -103,15 +106,24 @@ class Cutter:
         need = Rectangles(rows, np.where(filled[:, None], have.channels, 0))
         return self.whole_channels(need, op.y.channels) if isinstance(op, Conv) else need
 
-    def masters(self, split: Split, op: Conv) -> Rectangles:
-        """Return which weights each chip owns: its group of inputs, a piece of the outputs."""
-        part, group = self._places(split)
-        cuts = np.arange(split.parts + 1) * op.y.channels // split.parts
-        return self._on_chips(
-            split,
-            np.stack([cuts[part], cuts[part + 1]], axis=1),
-            _channel_cuts(op.x.channels, split.groups)[group],
-        )
+    def masters(self, cut: WeightSplit, op: Conv) -> Rectangles:
+        """Return which weights each chip owns: a piece of the outputs of its group's."""
+        part, group = self._places(cut.split)
+        parts = cut.split.parts
+        if cut.over_outputs:
+            low, high = _channel_cuts(op.y.channels, cut.split.groups)[group].T
+            inputs = np.broadcast_to([0, op.x.channels], (len(part), 2))
+        else:
+            low, high = np.zeros_like(part), np.full_like(part, op.y.channels)
+            inputs = _channel_cuts(op.x.channels, cut.split.groups)[group]
+        outputs = [low + (high - low) * i // parts for i in (part, part + 1)]
+        return self._on_chips(cut.split, np.stack(outputs, axis=1), inputs)
+
+    def partial_weights(self, cut: WeightSplit, op: Conv) -> Rectangles:
+        """Return the weights whose partial gradient each chip makes."""
+        if cut.over_outputs:
+            return self.forward_weights(cut.split, op)
+        return self.backward_weights(cut.split, op)
 
     def forward_weights(self, split: Split, op: Conv) -> Rectangles:
         """Return the weights each chip multiplies with forward: all inputs of its outputs."""
@@ -121,7 +133,7 @@ class Cutter:
         return self._on_chips(split, outputs, inputs)
 
     def backward_weights(self, split: Split, op: Conv) -> Rectangles:
-        """Return the weights of the input gradient, and of the partial weight gradient."""
+        """Return the weights each chip multiplies with backward: all outputs of its inputs."""
         _, group = self._places(split)
         inputs = _channel_cuts(op.x.channels, split.groups)[group]
         return self._on_chips(split, np.broadcast_to([0, op.y.channels], inputs.shape), inputs)

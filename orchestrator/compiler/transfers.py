@@ -5,7 +5,7 @@ gathers, changes of split and new weights. `reduce` adds partial sums on trees t
 owns the sum. Both cache the pattern, which many layers share, and only count bytes anew.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,7 +18,12 @@ from orchestrator.machine.geometry import Ints
 
 @dataclass(frozen=True, eq=False)
 class Pattern:
-    """Transfers without their bytes; arrays as in `Exchange`."""
+    """Transfers without their bytes; arrays as in `Exchange`.
+
+    Attributes
+    ----------
+    addends : int64 [n], how many members' partial sums are in each.
+    """
 
     source: Indices
     level: Indices
@@ -29,6 +34,7 @@ class Pattern:
     route_start: Ints
     routes: Indices
     hops: int
+    addends: Ints
 
     @property
     def elements(self) -> Ints:
@@ -47,6 +53,7 @@ class _One:
     links: tuple[int, ...] = ()
     level: int = 0
     hops: int = 0
+    addends: int = 1
 
     @property
     def area(self) -> int:
@@ -68,7 +75,7 @@ class Transfers:
         tensor: str,
         have: Rectangles,
         need: Rectangles,
-        element_bytes: int,
+        bits: int,
         overlap: Overlap,
         pieces: int = 1,
     ) -> Exchange | None:
@@ -77,20 +84,21 @@ class Transfers:
         Parameters
         ----------
         have : disjoint rectangles; what a chip has itself is not sent to it.
-        element_bytes : of one row and channel, the width of the map included.
+        bits : of one row and channel, the width of the map included.
         """
         key = have.key + need.key
         if key not in self._deliveries:
             self._deliveries[key] = _pattern(self._routed(_cells(have, need)))
         pattern = self._deliveries[key]
-        return _exchange(kind, tensor, pattern, pattern.elements * element_bytes, overlap, pieces)
+        size = -(-pattern.elements * bits // 8)
+        return _exchange(kind, tensor, pattern, size, overlap, pieces)
 
     def reduce(
         self,
         tensor: str,
         members: Ints,
         owners: Rectangles,
-        element_bytes: int,
+        bits: Callable[[Ints], Ints],
         overlap: Overlap,
     ) -> Exchange | None:
         """Return the exchange that adds what the members of each group have for each owner.
@@ -99,13 +107,13 @@ class Transfers:
         ----------
         members : int64 [groups, parts]; every member has partial sums of what each other owns.
         owners : what a chip owns the sum of.
-        element_bytes : of a row and channel of the sums.
+        bits : of a row and channel of sums of so many members' partial sums.
         """
         key = (members.tobytes(), owners.key)
         if key not in self._reductions:
             self._reductions[key] = _pattern(self._sums(members, owners))
         pattern = self._reductions[key]
-        sent = pattern.elements * element_bytes
+        sent = -(-pattern.elements * bits(pattern.addends) // 8)
         return _exchange(ExchangeKind.REDUCE, tensor, pattern, sent, overlap, 1)
 
     def entries(self, exchanges: Sequence[Exchange]) -> Ints:
@@ -150,7 +158,7 @@ class Transfers:
     def _inward(self, tree: Tree, members: set[int], box: tuple[int, int, int, int]) -> list[_One]:
         """Return a transfer from each member to the next one towards the root of a tree."""
         ways: dict[int, tuple[int, tuple[int, ...]]] = {}
-        height = dict.fromkeys(members, 0)
+        height, addends = dict.fromkeys(members, 0), dict.fromkeys(members, 1)
         for chip in reversed(tree.came):  # children come after their parents in a tree
             if chip not in members:
                 continue
@@ -161,8 +169,9 @@ class Transfers:
                 at = before
             ways[chip] = at, tuple(links)
             height[at] = max(height[at], height[chip] + 1)
+            addends[at] += addends[chip]
         return [
-            _One(chip, box, (up,), links, height[chip], len(links))
+            _One(chip, box, (up,), links, height[chip], len(links), addends[chip])
             for chip, (up, links) in ways.items()
         ]
 
@@ -203,6 +212,7 @@ def _pattern(found: list[_One]) -> Pattern:
         *_rows([one.targets for one in found]),
         *_rows([one.links for one in found]),
         max((one.hops for one in found), default=0),
+        np.array([one.addends for one in found], np.int64),
     )
 
 
@@ -221,7 +231,8 @@ def sliced(exchange: Exchange, axis: int, index: int, n: int) -> Exchange | None
     kept = np.flatnonzero(cut[1] > cut[0])
     if not kept.size:
         return None
-    size = exchange.bytes // area * np.ptp(sides[0], axis=1) * np.ptp(sides[1], axis=1)
+    kept_area = np.ptp(sides[0], axis=1).astype(np.int64) * np.ptp(sides[1], axis=1)
+    size = -(-exchange.bytes * kept_area // area)
     targets = _chosen(exchange.target_start, exchange.targets, kept)
     routes = _chosen(exchange.route_start, exchange.routes, kept)
     return replace(
@@ -236,6 +247,16 @@ def sliced(exchange: Exchange, axis: int, index: int, n: int) -> Exchange | None
         route_start=routes[0],
         routes=routes[1],
     )
+
+
+def handled(exchange: Exchange, n_chips: int, sender: bool = True) -> Ints:
+    """Return the elements, for a width of 1, that every chip receives, and sends if asked."""
+    area = np.ptp(exchange.rows, axis=1).astype(np.int64) * np.ptp(exchange.channels, axis=1)
+    found = np.zeros(n_chips, np.int64)
+    np.add.at(found, exchange.targets, np.repeat(area, np.diff(exchange.target_start)))
+    if sender:
+        np.add.at(found, exchange.source, area)
+    return found
 
 
 def _chosen(starts: Ints, items: Indices, kept: Ints) -> tuple[Ints, Indices]:
