@@ -91,6 +91,7 @@ class MachineControl(MachineMemory):
         self._discovered = discovered
         self._job = job
         self._sequence = 0
+        self._given: dict[CoreId, int] = {}
         self._taken: dict[tuple[int, int], int] = {}
 
     def carry_out(self, pieces: Sequence[Piece]) -> list[Any]:
@@ -165,6 +166,7 @@ class MachineControl(MachineMemory):
         """End the program on all cores, which are idle then; free its memory."""
         with self._explained():
             self._session.stop(APP_ID)
+        self._given.clear()
         self._taken.clear()
 
     def reports(self, cores: Collection[CoreId] | None = None) -> list[CoreReport]:
@@ -231,6 +233,7 @@ class MachineControl(MachineMemory):
                 for core, address in tapes.items()
             ]
         )
+        self._given.update(dict.fromkeys(tapes, self._sequence))
         self.signal(WAKE)
         return self._sequence
 
@@ -242,18 +245,17 @@ class MachineControl(MachineMemory):
         dict
             Each core's report; ``finished`` tells whether its tape ended.
         """
-        sequence = self._sequence
         waiting = list(self._chosen(cores))
         found: dict[CoreId, CoreReport] = {}
         for _ in _polls(timeout):
             for report, _ in self.blocks(waiting):
-                found[report.core] = dataclasses.replace(report, sequence=sequence)
+                found[report.core] = self._of_tape(report)
             waiting = [c for c in waiting if not (found[c].finished or found[c].failed)]
             if not waiting:
                 break
         unfinished = [core for core in found if not found[core].finished]
         for report in self.reports(unfinished) if unfinished else ():
-            found[report.core] = dataclasses.replace(report, sequence=sequence)
+            found[report.core] = self._of_tape(report)
         return found
 
     def run_tapes(self, tapes: Mapping[CoreId, int], timeout: float) -> dict[CoreId, CoreReport]:
@@ -298,12 +300,15 @@ class MachineControl(MachineMemory):
             raise ArgumentError(f"{core} is none of the machine's {len(self.cores)} that work")
         return chosen
 
+    def _of_tape(self, report: CoreReport) -> CoreReport:
+        return dataclasses.replace(report, sequence=self._given.get(report.core, 0))
+
     def _raise_failed(self, failed: Sequence[CoreId]) -> None:
         if not failed:
             return
         first = self.reports(failed[:1])[0]
         others = [str(core) for core in failed[1:]]
-        more = f"\nthe same on {len(others)} more: {_listed(others)}" if others else ""
+        more = f"\nand {len(others)} more: {_listed(others)}" if others else ""
         raise CoreFailed(f"{first}{more}")
 
     def _explained(self) -> contextlib.AbstractContextManager[None]:

@@ -62,6 +62,18 @@ def test_tapes_run_once_on_each_core_and_again(control):
             control.write(core.x, core.y, area + 2 * SIZE, bytes(SIZE))
 
 
+def test_tapes_started_one_after_the_other_end_each_by_its_own_number(control):
+    one, two = cores = [CoreId(0, 0, 1), CoreId(0, 0, 2)]
+    control.load(control.image.binary, cores)
+    tapes = put_tapes(control, cores, lambda core: [Sync()] if core == one else [])
+    control.start_tapes({one: tapes[one]})
+    control.start_tapes({two: tapes[two]})
+    assert control.wait_tapes([two], timeout=20)[two].finished
+    assert not control.wait_tapes([one], timeout=0)[one].finished
+    control.signal(Signal.SYNC0)
+    assert control.wait_tapes([one], timeout=20)[one].finished
+
+
 def test_a_core_that_fails_is_shown_and_the_others_finish(control):
     good, bad = cores = [CoreId(0, 0, 1), CoreId(0, 1, 2)]
     control.load(control.image.binary, cores)
