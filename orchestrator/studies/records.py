@@ -221,7 +221,8 @@ RECORDS: tuple[Record, ...] = (
         epochs=_recalled(90),
         seconds=Figure(224),
         accuracy=_recalled(75.03),
-        source="arXiv 1811.05233, version 1; the batch grows while training",
+        source="arXiv 1811.05233, version 1; the batch grows while training; number of processors "
+        "recalled, unchecked",
     ),
     Record(
         name="Ying 2018",
