@@ -32,7 +32,9 @@ _start: b       reset
         b       undefined               @ FIQ: never enabled
 
         .text
-reset:  ldr     r1, =0x30000000         @ DMA controller: physical core in STAT[31:24]
+reset:  ldr     r1, =0x1f7e             @ as SARK: memories and write buffer on, alignment faults
+        mcr     p15, 0, r1, c1, c0, 0
+        ldr     r1, =0x30000000         @ DMA controller: physical core in STAT[31:24]
         ldr     r1, [r1, #0x14]
         mov     r1, r1, lsr #24
         ldr     r2, =0xf5007f94         @ sv.p2v_map: virtual number of each physical core

@@ -172,9 +172,21 @@ DEVICE(substitute, AREA_SUBSTITUTE, substitute_read, substitute_write)
 
 STORAGE(sdram, core->sdram)
 STORAGE(system_ram, core->chip->system_ram)
-STORAGE(router, core->chip->router)
+STORAGE(router_words, core->chip->router)
 STORAGE(sdram_controller, core->chip->sdram_controller)
 STORAGE(watchdog, core->chip->watchdog)
+
+/* Reading which packet was dropped makes room for the next one. */
+static uint64_t router_load(struct uc_struct *engine, uint64_t offset, unsigned size, void *context)
+{
+    enum { DUMP_STATUS = 0x28 };
+    struct core *core = context;
+    uint64_t value = router_words_load(engine, offset, size, context);
+
+    if (offset == DUMP_STATUS)
+        core->chip->router[DUMP_STATUS / 4] = 0;
+    return value;
+}
 
 static int map(struct core *core, uint32_t base, uint64_t size, uc_mmio_read_fn *read,
                uc_mmio_write_fn *write)
@@ -212,7 +224,7 @@ int memory_attach(struct core *core)
         {AREA_VIC_HIGH, vic_load, vic_store},
         {AREA_DMA, dma_load, dma_store},
         {AREA_SDRAM_CONTROLLER, sdram_controller_load, sdram_controller_store},
-        {AREA_ROUTER, router_load, router_store},
+        {AREA_ROUTER, router_load, router_words_store},
         {AREA_SYSTEM, system_load, system_store},
         {AREA_WATCHDOG, watchdog_load, watchdog_store},
         {AREA_SYSTEM_RAM, system_ram_load, system_ram_store},

@@ -142,6 +142,23 @@ def test_a_local_packet_without_entry_is_dropped_and_noted(bench, build) -> None
     assert registers[10] == 3 << 30, "and more were dropped since"
 
 
+def test_a_core_that_reads_the_dropped_packet_makes_room(bench, build) -> None:
+    bench.load(build(sender(1)), 1)
+    bench.settle()
+    read = """
+start:  ldr     r0, =0xf1000000
+        ldr     r1, =0x60300000
+        ldr     r2, [r0, #0x1c]
+        ldr     r3, [r0, #0x28]
+        ldr     r4, [r0, #0x28]
+        stm     r1, {r2-r4}
+        b       stay
+"""
+    bench.load(build(read), 2)
+    bench.settle()
+    assert bench.words(RESULTS, 3) == [0x42000000, 1 << 31, 0]
+
+
 @pytest.mark.parametrize("fault", ["link", "chip"])
 def test_what_is_sent_to_a_dead_link_is_dropped(benches, build, fault: str) -> None:
     bench = benches(2)
