@@ -62,7 +62,7 @@ struct counters {
     uint64_t packets_sent;
     uint64_t packets_received;
     uint64_t packets_dropped; /* by the router, because the core did not take them in time */
-    uint64_t checked_cycles; /* checking mode: by the model of every instruction */
+    uint64_t checked_cycles;  /* checking mode: by the model of every instruction */
 };
 
 struct block {
@@ -120,7 +120,7 @@ struct comms {
     uint32_t full;
     struct arrival *waiting; /* in the network, for the slot to come free */
     uint32_t first, count, capacity;
-    uint64_t free_since; /* cycle from which the router's output tries the first of them */
+    uint64_t free_since;   /* cycle from which the router's output tries the first of them */
     struct packet dropped; /* the last */
     packet_sent_fn *sent;
     void *context;
@@ -147,7 +147,7 @@ struct core {
     uint64_t next_event; /* cycle at which a device changes, or the run ends */
     uint64_t limit;      /* cycle at which the run ends */
     uint32_t asleep;
-    uint32_t trapped; /* the host wants an undefined instruction to happen here */
+    uint32_t trapped;               /* the host wants an undefined instruction to happen here */
     uint32_t pc;                    /* to go on at */
     uint32_t interrupted;           /* the stretch ended at a block's start, on purpose */
     uint32_t exception;             /* Unicorn's number of the one that ended the stretch, or 0 */
