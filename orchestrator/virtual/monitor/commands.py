@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from orchestrator.virtual.monitor import memory_commands, table_commands
+from orchestrator.virtual.monitor.answers import BAD, OK, Answer
 from orchestrator.virtual.monitor.chip import IN_ERROR, MonitoredChip
 from orchestrator.virtual.monitor.flood import in_region
 from orchestrator.virtual.monitor.tags import HostAddress
@@ -24,12 +25,8 @@ from orchestrator.wire.numbers import Command, LedAction, NearestNeighbour, Resu
 if TYPE_CHECKING:
     from orchestrator.virtual.monitor.machine import BootedMachine
 
-Answer = tuple[Result, bytes]
-
 VERSION: Final = "4.0.0"
 _BUILT: Final = 1700000000
-_OK: Final = (Result.OK, b"")
-_BAD: Final = (Result.ARGUMENT, b"")
 _LEDS: Final = 8
 _SIGNAL_MARK: Final = 5
 """Upper four bits of the data of a nearest-neighbour packet that carries a signal."""
@@ -86,9 +83,9 @@ def _count(machine: "BootedMachine", chip: MonitoredChip, request: ScpRequest) -
 def _run(machine: "BootedMachine", chip: MonitoredChip, request: ScpRequest) -> Answer:
     """Start what lies in the load area: arg1 is app id, wait flag, cores."""
     if request.arg1 & 1:
-        return _BAD
+        return BAD
     _start(machine, chip, request.arg1)
-    return _OK
+    return OK
 
 
 def _start(machine: "BootedMachine", chip: MonitoredChip, word: int) -> None:
@@ -99,7 +96,7 @@ def _copy_run(machine: "BootedMachine", chip: MonitoredChip, request: ScpRequest
     """Copy the load area from a neighbour, check its sum, start it."""
     link, expected, size = request.arg1 & 7, request.arg1 >> 3, request.arg2
     if link > 5 or size % 4 or size > LOAD_AREA_BYTES or request.arg3 & 1:
-        return _BAD
+        return BAD
     source = machine.crosses(chip, link)
     if source is None:
         return Result.TIMEOUT, b""
@@ -109,22 +106,22 @@ def _copy_run(machine: "BootedMachine", chip: MonitoredChip, request: ScpRequest
         return Result.CHECKSUM, total.to_bytes(4, "little")
     chip.space.write(LOAD_AREA, program)
     _start(machine, chip, request.arg3)
-    return _OK
+    return OK
 
 
 def _signal(machine: "BootedMachine", chip: MonitoredChip, request: ScpRequest) -> Answer:
     """Send a signal: by multicast from the root chip (arg1 0), else to the chip's own cores."""
     if request.arg1 > 2 or (request.arg1 == 0 and chip.position != (0, 0)):
-        return _BAD
+        return BAD
     return _give_signal(machine, request.arg2)
 
 
 def _give_signal(machine: "BootedMachine", word: int) -> Answer:
     number = word >> 16 & 0xFF
     if number not in _SIGNALS:
-        return _BAD
+        return BAD
     machine.signal(Signal(number), word & 0xFF, word >> 8 & 0xFF)
-    return _OK
+    return OK
 
 
 def _nearest_neighbour(
@@ -138,9 +135,9 @@ def _nearest_neighbour(
         machine.flood.start(request.arg1 >> 8 & 0xFF, request.arg2)
     elif kind == NearestNeighbour.FLOOD_FILL_END:
         if request.arg2 & 1:
-            return _BAD
+            return BAD
         _end_flood_fill(machine, request.arg2)
-    return _OK
+    return OK
 
 
 def _end_flood_fill(machine: "BootedMachine", word: int) -> None:
@@ -162,12 +159,12 @@ def _flood_fill_data(machine: "BootedMachine", chip: MonitoredChip, request: Scp
     if size > len(request.data):
         return Result.LENGTH, b""
     machine.flood.add(request.arg2 >> 16 & 0xFF, request.arg3, request.data[:size])
-    return _OK
+    return OK
 
 
 def _led(machine: "BootedMachine", chip: MonitoredChip, request: ScpRequest) -> Answer:
     chip.leds = switch_leds(chip.leds, request.arg1)
-    return _OK
+    return OK
 
 
 def switch_leds(leds: int, actions: int) -> int:
@@ -194,14 +191,14 @@ def _ip_tag(
 ) -> Answer:
     table = machine.tags.get(chip.position)
     if table is None:  # no Ethernet here
-        return _BAD
+        return BAD
     data = table.command(request.arg1, request.arg2, request.arg3, host)
     return (data, b"") if isinstance(data, Result) else (Result.OK, data)
 
 
 def _sync(machine: "BootedMachine", chip: MonitoredChip, request: ScpRequest) -> Answer:
     machine.sync = bool(request.arg1)
-    return _OK
+    return OK
 
 
 _SIGNALS: Final = frozenset(int(signal) for signal in Signal)

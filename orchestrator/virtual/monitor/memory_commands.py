@@ -8,6 +8,7 @@ spinnaker_tools ``scamp-cmd.c`` (``cmd_read``, ``cmd_write``, ``cmd_fill``, ``cm
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from orchestrator.virtual.monitor.answers import BAD, OK, Answer
 from orchestrator.virtual.monitor.chip import CoreMemories, MonitoredChip
 from orchestrator.wire.datagrams import ScpRequest
 from orchestrator.wire.numbers import MAX_SCP_DATA, Command, Result
@@ -15,10 +16,6 @@ from orchestrator.wire.numbers import MAX_SCP_DATA, Command, Result
 if TYPE_CHECKING:
     from orchestrator.virtual.monitor.machine import BootedMachine
 
-Answer = tuple[Result, bytes]
-
-_OK: Final = (Result.OK, b"")
-_BAD: Final = (Result.ARGUMENT, b"")
 _WORD_UNIT: Final = 2
 _FILL_BLOCK_BYTES: Final = 1 << 16
 
@@ -38,10 +35,10 @@ def _read_from(
 ) -> Answer:
     address, size = request.arg1, request.arg2
     if size > MAX_SCP_DATA or unit > _WORD_UNIT or (address | size) & (1 << unit) - 1:
-        return _BAD
+        return BAD
     view = chip.view(address, size, _memories(machine, chip, core))
     if view is None:
-        return _BAD
+        return BAD
     chip.before_read(address, size, machine.clock())
     return Result.OK, bytes(view)
 
@@ -55,38 +52,38 @@ def _write_to(
 ) -> Answer:
     address, size = request.arg1, request.arg2
     if size > MAX_SCP_DATA or unit > _WORD_UNIT or (address | size) & (1 << unit) - 1:
-        return _BAD
+        return BAD
     if size > len(request.data):
         return Result.LENGTH, b""
     view = chip.view(address, size, _memories(machine, chip, core))
     if view is None:
-        return _BAD
+        return BAD
     view[:] = request.data[:size]
     chip.after_write(address, size)
-    return _OK
+    return OK
 
 
 def _fill(machine: "BootedMachine", chip: MonitoredChip, core: int, request: ScpRequest) -> Answer:
     """Store a word (arg2) over and over: arg3 bytes, whole words."""
     address, size = request.arg1, request.arg3
     if (address | size) & 3:
-        return _BAD
+        return BAD
     view = chip.view(address, size, _memories(machine, chip, core))
     if view is None:
-        return _BAD
+        return BAD
     words = request.arg2.to_bytes(4, "little") * (min(size, _FILL_BLOCK_BYTES) // 4)
     for start in range(0, size, _FILL_BLOCK_BYTES):
         block = view[start : start + _FILL_BLOCK_BYTES]
         block[:] = words[: len(block)]
     chip.after_write(address, size)
-    return _OK
+    return OK
 
 
 def _link_read(
     machine: "BootedMachine", chip: MonitoredChip, core: int, request: ScpRequest
 ) -> Answer:
     if core or request.arg3 > 5:
-        return (Result.COMMAND, b"") if core else _BAD
+        return (Result.COMMAND, b"") if core else BAD
     there = machine.crosses(chip, request.arg3)
     if there is None:
         return Result.TIMEOUT, b""
@@ -97,7 +94,7 @@ def _link_write(
     machine: "BootedMachine", chip: MonitoredChip, core: int, request: ScpRequest
 ) -> Answer:
     if core or request.arg3 > 5:
-        return (Result.COMMAND, b"") if core else _BAD
+        return (Result.COMMAND, b"") if core else BAD
     there = machine.crosses(chip, request.arg3)
     if there is None:
         return Result.TIMEOUT, b""

@@ -39,6 +39,20 @@ _SYSTEM_RAM: Final = 0xE5001000
 _MAP_ENTRIES: Final = 20
 
 
+_DEFAULTS: Final = {
+    0x0C: bytes([4, 4, 51]),  # P2P repeats, log2 of P2P sequence length, clock divisors
+    Sv.CPU_CLOCK: struct.pack("<2H", 200, 130),  # MHz; SDRAM's behind it
+    0x28: bytes([63, 0, 200, 1]),  # flood forward, retry; link time-out, us; LED's half period
+    0x2C: bytes([50]),  # wait of the network's set-up
+    Sv.LED_WORDS: struct.pack("<I", 1),
+    0x41: bytes([7, 20]),  # message buffers, flood delay, us
+    Sv.SYSTEM_RAM_HEAP: struct.pack("<I", 1024),
+    Sv.IOBUF_BYTES: struct.pack("<3I", _IOBUF_BYTES, 8 << 20, _BUFFER_WORDS),
+    Sv.LINKS: bytes([63]),
+}
+"""What the first 128 bytes are before boot (``sark.struct``), where they are not zero."""
+
+
 class Boot(NamedTuple):
     """What a boot gives to all chips.
 
@@ -72,10 +86,12 @@ def default_variables(hardware_version: int, unix_time: int) -> bytes:
         3 for a 4-chip board, 5 for a 48-chip board.
     """
     variables = bytearray(128)
-    struct.pack_into("<B", variables, Sv.HARDWARE_VERSION, hardware_version)
+    for offset, value in _DEFAULTS.items():
+        variables[offset : offset + len(value)] = value
+    variables[Sv.HARDWARE_VERSION] = hardware_version
     struct.pack_into("<I", variables, Sv.UNIX_TIME, unix_time)
-    struct.pack_into("<2H", variables, Sv.CPU_CLOCK, 200, 130)
-    struct.pack_into("<I", variables, Sv.LED_WORDS, 1)
+    struct.pack_into("<I", variables, Sv.BOOT_SIGNATURE, unix_time)
+    variables[Sv.IS_ROOT] = 1
     return bytes(variables)
 
 

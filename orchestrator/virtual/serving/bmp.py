@@ -9,6 +9,7 @@ import struct
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from orchestrator.virtual.monitor.answers import BAD, OK, Answer
 from orchestrator.virtual.monitor.commands import switch_leds
 from orchestrator.virtual.serving.board import BoardState, VirtualBoard
 from orchestrator.wire.answers import (
@@ -29,16 +30,12 @@ from orchestrator.wire.datagrams import (
 )
 from orchestrator.wire.numbers import MAX_SCP_DATA, BmpCommand, Result
 
-Answer = tuple[Result, bytes]
-
 VERSION: Final = "2.1.2"
 """Major version 2: spalloc_server then checks the FPGAs after each power-on."""
 
 _BUILT: Final = 1459423520
 _MEASUREMENTS: Final = 3
 _FPGAS: Final = 3
-_OK: Final = (Result.OK, b"")
-_BAD: Final = (Result.ARGUMENT, b"")
 
 IDLE: Final = Measurements(
     voltages=(0, 1966, 1966, 1966, 2949, 0, 3604, 3277),  # 1.2 V three times, 1.8, 3.3, 12 V
@@ -101,13 +98,13 @@ class Frame:
             for number, lit in self._slots.items():
                 if request.arg2 >> number & 1:
                     lit.leds = switch_leds(lit.leds, request.arg1)
-            return _OK
+            return OK
         board = self._slots.get(slot)
         if board is None:
             return Result.CPU, b""
         if request.command == BmpCommand.INFO:
             if request.arg1 != _MEASUREMENTS:
-                return _BAD
+                return BAD
             return Result.OK, encode_measurements(_measured(board))
         if request.command in (BmpCommand.FPGA_READ, BmpCommand.FPGA_WRITE):
             return _fpga(board, request)
@@ -116,11 +113,11 @@ class Frame:
     def _power(self, request: ScpRequest) -> Answer:
         on = request.arg1 & 0xFF
         if on > 1:
-            return _BAD
+            return BAD
         for number, board in self._slots.items():
             if request.arg2 >> number & 1:
                 self._set_power(board, bool(on))
-        return _OK
+        return OK
 
 
 def _measured(board: VirtualBoard) -> Measurements:
@@ -134,7 +131,7 @@ def _fpga(board: VirtualBoard, request: ScpRequest) -> Answer:
     """Read or write registers: arg1 the first, arg2 bytes, arg3 the FPGA."""
     register, size, fpga = request.arg1, request.arg2, request.arg3
     if size > MAX_SCP_DATA or size % 4 or register % 4 or fpga >= _FPGAS:
-        return _BAD
+        return BAD
     registers = range(register, register + size, 4)
     if request.command == BmpCommand.FPGA_READ:
         words = [board.fpga_word(fpga, each) for each in registers]
@@ -146,4 +143,4 @@ def _fpga(board: VirtualBoard, request: ScpRequest) -> Answer:
         board.set_fpga_word(fpga, each, value)
         for each, value in zip(registers, values, strict=True)
     ]
-    return _OK if all(stored) else _BAD
+    return OK if all(stored) else BAD

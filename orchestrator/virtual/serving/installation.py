@@ -72,6 +72,8 @@ class Installation:
         By (x, y, z), dead ones too.
     machines
         Those that are booted.
+    site
+        The boards as they stand.
     """
 
     def __init__(
@@ -87,8 +89,8 @@ class Installation:
         self._outside = outside
         self._faults = faults
         self._report = report
-        self._site = Site(config.machine(), config.dead.faults().cores)
-        working = set(self._site.boards())
+        self.site = Site(config.machine(), config.dead.faults().cores)
+        working = set(self.site.boards())
         self.boards = {
             place.board: VirtualBoard(place, works=place.board in working, powered=config.powered)
             for place in board_places(config)
@@ -121,7 +123,7 @@ class Installation:
         request = decode_request(message.data)
         if isinstance(request, Result) or request.command != Command.VERSION:
             return None
-        monitor = self._site.physical_cores(self._site.place(board.place.board, (0, 0)))[0]
+        monitor = self.site.physical_cores(self.site.place(board.place.board, (0, 0)))[0]
         reply = ScpReply(Result.OK, request.sequence, monitor_version(monitor, ROOT, ROOT))
         return encode_sdp(message.answered(encode_reply(reply), message.tag))
 
@@ -154,7 +156,7 @@ class Installation:
         """Switch a board on or off; one that has power starts anew."""
         machine = board.machine
         if machine is not None:
-            places = {self._site.place(board.place.board, c) for c in self._site.board_chips}
+            places = {self.site.place(board.place.board, c) for c in self.site.board_chips}
             on_board = [at for at, chip in machine.plan.chips.items() if chip.place in places]
             machine.kill_chips(on_board)
             if not machine.plan.chips:
@@ -165,7 +167,7 @@ class Installation:
 
     def boot_all(self) -> None:
         """Boot all boards that have power, as if hosts had sent them an image."""
-        version = _SPINN3_VERSION if self._site.is_spinn3 else _SPINN5_VERSION
+        version = _SPINN3_VERSION if self.site.is_spinn3 else _SPINN5_VERSION
         variables = default_variables(version, int(time.time()))
         for board in self.boards.values():
             if board.works and board.state is BoardState.POWERED:
@@ -174,7 +176,7 @@ class Installation:
     def _join(self, root: VirtualBoard) -> list[VirtualBoard]:
         """Let a board and all that it reaches boot."""
         plan = boot_plan(
-            self._site, root.place.board, self._addresses(BoardState.POWERED), self._is_open
+            self.site, root.place.board, self._addresses(BoardState.POWERED), self._is_open
         )
         joined = [self.boards[board] for board in plan.boards]
         for board in joined:
@@ -191,7 +193,7 @@ class Installation:
             if board.state is BoardState.BOOTING
         }
         if root.state is BoardState.BOOTING:
-            plan = boot_plan(self._site, root.place.board, booting, self._is_open)
+            plan = boot_plan(self.site, root.place.board, booting, self._is_open)
             if plan.machine.chips:
                 self._start_machine(plan, variables)
             else:

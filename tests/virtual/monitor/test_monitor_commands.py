@@ -7,6 +7,7 @@ from booted import Asked
 
 from orchestrator.virtual.chip import ChipMemory
 from orchestrator.virtual.monitor.cores import StateCores
+from orchestrator.virtual.monitor.variables import default_variables
 from orchestrator.wire.answers import decode_summary, decode_version
 from orchestrator.wire.datagrams import (
     FLAGS,
@@ -303,3 +304,17 @@ def test_untouched_chips_take_no_memory(monkeypatch):
     assert not made
     asked.ask(3, 3, Command.INFO)
     assert len(made) == 1
+
+
+def test_default_system_variables_are_those_that_spinnman_boots_with():
+    boot_values = pytest.importorskip(
+        "spinnman.messages.spinnaker_boot.system_variable_boot_values",
+        reason="spinnman is not installed: pip install SpiNNMan",
+    )
+    values = boot_values.SystemVariableBootValues()
+    definition = boot_values.SystemVariableDefinition
+    values.set_value(definition.hardware_version, 5)
+    values.set_value(definition.unix_timestamp, 1234567)
+    values.set_value(definition.boot_signature, 1234567)
+    values.set_value(definition.is_root_chip, 1)
+    assert default_variables(5, 1234567) == values.bytestring[:128]

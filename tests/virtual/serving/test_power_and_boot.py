@@ -21,7 +21,7 @@ def isolate(boards, job):
         if name not in job:
             continue
         for link in Link:
-            if boards.installation._site.neighbour(name, link) not in job:
+            if boards.installation.site.neighbour(name, link) not in job:
                 board.set_fpga_word(*STOP_REGISTERS[link], 1)
 
 
@@ -145,7 +145,7 @@ def test_a_machine_is_the_built_one_seen_from_its_root(text, root):
     boards = Boards(text)
     boards.boot(root)
     plan = boards.plan(root)
-    built = boards.installation._site.machine
+    built = boards.installation.site.machine
     places = {chip.place: at for at, chip in plan.chips.items()}
     assert len(places) == len(plan.chips) == built.n_chips
     for at, ends in plan.links.items():
