@@ -130,6 +130,7 @@ class Prices:
         same = not choice.over_outputs and choice.weight_groups == choice.groups
         error, input_ = cut.gradient_needs(weight_split, op)
         load = Load()
+        key: object
         if not same:
             have = cut.result(self.split(choice.groups), op.y)
             key = ("operand e", _kind(op), choice)

@@ -111,18 +111,16 @@ Operation = Conv | Apply | Pool | Dropout
 
 @dataclass(frozen=True)
 class Network:
-    """Operations in forward order.
+    """Operations in forward order, each named after the tensor that it makes.
 
     Attributes
     ----------
-    made_by : tensor to the operation that makes it.
     contributions : how many consumers send an error back to each activation.
     """
 
     operations: tuple[Operation, ...]
     image: Map
     input: str
-    made_by: dict[str, str]
     contributions: dict[str, int]
     parameters: dict[str, int]
 
@@ -156,7 +154,6 @@ def network(graph: Graph) -> Network:
         tuple(_operation(op, lowered, op is not lowered.logits) for op in lowered.ops),
         Map(*lowered.shapes[lowered.input]),
         lowered.input,
-        {op.output: op.name for op in lowered.ops},
         lowered.contributions,
         {parameter.name: parameter.size for parameter in graph.parameters},
     )

@@ -591,9 +591,7 @@ class Step:
         """Claim the error at a tensor until the pass of the operation that made it."""
         self._errors[tensor] = split
         result = self._cutter.result(split, of)
-        self._kept.setdefault(self._network.made_by.get(tensor, tensor), []).append(
-            len(self._draft.claims)
-        )
+        self._kept.setdefault(tensor, []).append(len(self._draft.claims))
         self._draft.claim(
             f"error at {tensor}", "error", padded_sizes(result) * of.width * MANTISSA,
             self._draft.now, 0,
