@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
-from orchestrator.compiler.program import Program
+from orchestrator.compiler.program import Program, Split
 from orchestrator.machine.constants import Level, constant
 from orchestrator.machine.machine import Machine
 from orchestrator.model.graph import Graph
@@ -91,14 +91,10 @@ class PlanReport:
             "levels": {str(level): step.as_json() for level, step in self.steps.items()},
             "bounds_s": asdict(self.bounds),
             "layers": layers_json(self.walk),
-            "splits": {
-                name: {
-                    "chips": list(split.chips),
-                    "parts": split.parts,
-                    "groups": split.groups,
-                    "whole_images": split.whole_images,
-                }
-                for name, split in program.splits.items()
+            "splits": {name: split_json(split) for name, split in program.splits.items()},
+            "weight_splits": {
+                name: {**split_json(cut.split), "over_outputs": cut.over_outputs}
+                for name, cut in program.weight_splits.items()
             },
             "sdram": sdram_json(program),
             "dtcm_bytes": program.dtcm_bytes,
@@ -111,6 +107,16 @@ class PlanReport:
 def count(number: int, what: str) -> str:
     """Return a number of things in words."""
     return f"{number} {what}" if number == 1 else f"{number:,} {what}s"
+
+
+def split_json(split: Split) -> dict[str, Any]:
+    """Return how something is cut over chips."""
+    return {
+        "chips": list(split.chips),
+        "parts": split.parts,
+        "groups": split.groups,
+        "whole_images": split.whole_images,
+    }
 
 
 def layers_json(walk: Walk) -> list[dict[str, Any]]:

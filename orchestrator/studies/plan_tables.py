@@ -55,7 +55,7 @@ def shares(components: Mapping[str, float], whole: float) -> str:
     return ", ".join(f"{100 * s / whole:.1f} % {name}" for name, s in parts if s >= whole / 1000)
 
 
-LAYER_COLUMNS = ("operation", "cut", "forward", "dX", "dW", "held by")
+LAYER_COLUMNS = ("operation", "cut", "dW cut", "forward", "dX", "dW", "held by")
 
 
 def layer_rows(report: PlanReport) -> list[tuple[str, ...]]:
@@ -72,6 +72,7 @@ def layer_rows(report: PlanReport) -> list[tuple[str, ...]]:
             (
                 node,
                 cut(report.program, node),
+                weight_cut(report.program, node),
                 *(_ms(whole.get(pass_)) for pass_ in COMPUTED),
                 _held_by(sums),
             )
@@ -80,14 +81,26 @@ def layer_rows(report: PlanReport) -> list[tuple[str, ...]]:
 
 
 def cut(program: Program, node: str) -> str:
-    """Return how an operation is cut over chips: ``12i x 4c``, ``48r x 1c``.
+    """Return how an operation is cut over chips: ``12i x 4k``, ``48r x 1k``.
 
-    i: parts of whole images; r: parts of rows of images; c: groups of output channels.
+    i: parts of whole images; r: parts of rows of images; k: groups of output channels.
     """
     split = program.splits.get(node)
     if split is None:
         return "-"
-    return f"{split.parts}{'i' if split.whole_images else 'r'} x {split.groups}c"
+    return f"{split.parts}{'i' if split.whole_images else 'r'} x {split.groups}k"
+
+
+def weight_cut(program: Program, node: str) -> str:
+    """Return how a weight gradient is cut: ``8r x 6k``, groups of outputs, or ``8r x 6c``, inputs.
+
+    i: parts of whole images; r: parts of rows of images.
+    """
+    cut = program.weight_splits.get(node)
+    if cut is None:
+        return "-"
+    rows = f"{cut.split.parts}{'i' if cut.split.whole_images else 'r'}"
+    return f"{rows} x {cut.split.groups}{'k' if cut.over_outputs else 'c'}"
 
 
 def _ms(seconds: float | None) -> str:

@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from orchestrator.compiler.program import Overlap, Pass, Region, Split
+from orchestrator.compiler.program import Overlap, Pass, Region, Split, WeightSplit
 from orchestrator.config import ModelConfig
 from orchestrator.machine import Link, single_board, single_chip, torus
 from orchestrator.machine.constants import Level
@@ -49,6 +49,7 @@ def make_report(machine=None, level=Level.TYPICAL, overrides=None):
         replace(
             program,
             splits={"n0": Split(chips=tuple(range(n)), groups=1, whole_images=True)},
+            weight_splits={"n1": WeightSplit(split=Split(chips=tuple(range(n)), groups=1))},
             regions=(
                 region("a", "activation", first, rest, 0, 1),
                 region("b", "activation", first, rest, 2, 3),
@@ -92,8 +93,9 @@ def test_a_constant_can_be_another():
 def test_tables_have_a_row_for_everything():
     rows = plan_tables.layer_rows(REPORT)
     assert [row[0] for row in rows] == ["n0", "n1"]  # two phases each; the update has none
-    assert [row[1] for row in rows] == ["48i x 1c", "-"]
-    shown = sum(float(cell) for row in rows for cell in row[2:5] if cell != "-")
+    assert [row[1] for row in rows] == ["48i x 1k", "-"]
+    assert [row[2] for row in rows] == ["-", "48r x 1c"]
+    shown = sum(float(cell) for row in rows for cell in row[3:6] if cell != "-")
     computed = 1000 * (REPORT.step.forward_s + REPORT.step.backward_s)
     assert shown == pytest.approx(computed, abs=0.02)
     assert all(row[-1].split()[0] in {"compute", "links", "latency"} for row in rows)
