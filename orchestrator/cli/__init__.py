@@ -10,6 +10,7 @@ import typer
 
 from orchestrator import __version__
 from orchestrator.cli.bench import bench_app
+from orchestrator.cli.machine import machine_app
 from orchestrator.cli.options import JsonPath
 from orchestrator.errors import ArgumentError, RegattaError, RunError
 
@@ -26,6 +27,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(bench_app, name="bench")
+app.add_typer(machine_app, name="machine")
 
 ConfigPath = Annotated[Path, typer.Argument(help="Configuration file (YAML).", metavar="CONFIG")]
 CheckpointPath = Annotated[

@@ -133,7 +133,7 @@ def test_a_chip_that_does_not_answer(open_door: Callable[..., InProcess]) -> Non
     links = [name for name in parts if name.startswith("link")]
     assert len(links) == 8  # its own, and those of its neighbours that lead to it
     assert len(parts) == 9
-    assert dict(report.counts()) == {"cores": 0, "chips": 1, "links": 8}
+    assert dict(report.counts()) == {"core": 0, "chip": 1, "link": 8}
 
 
 @pytest.mark.parametrize("moment", ["start_tapes", "wait_tapes", "read_many"])

@@ -10,7 +10,7 @@ from orchestrator.boards.hardware.reports import CoreId, CoreReport
 from orchestrator.boards.hardware.selftest.compare import Comparison, Difference, summary
 from orchestrator.boards.hardware.selftest.door import Door
 from orchestrator.boards.hardware.selftest.recording import Recording
-from orchestrator.boards.hardware.selftest.report import Fault, Finding
+from orchestrator.boards.hardware.selftest.report import Fault, Finding, count
 from orchestrator.errors import RunError
 from orchestrator.machine.machine import Chip
 
@@ -55,16 +55,16 @@ class CoreTest:
         cores : to test; each runs all cases.
         timeout : seconds that all cores together may take.
         """
-        self._note(f"writing operands and tapes to {len(_by_chip(cores))} chips")
+        self._note(f"writing operands and tapes to {count(len(_by_chip(cores)), 'chip')}")
         areas: dict[Chip, _Area] = {}
         for wave in self._waves(_by_chip(cores)):
             areas |= self._load(wave)
         tapes = {core: area.tapes[core] for area in areas.values() for core in area.tapes}
         if tapes:
-            self._note(f"running {len(self._recording.cases)} cases on {len(tapes)} cores")
+            self._note(f"running {len(self._recording.cases)} cases on {count(len(tapes), 'core')}")
             reports = self._reports(tapes, timeout)
             ended = [core for core in reports if self._has_ended(core, reports[core], timeout)]
-            self._note(f"comparing the results of {len(ended)} cores with the oracle")
+            self._note(f"comparing the results of {count(len(ended), 'core')} with the oracle")
             for wave in self._waves(_by_chip(ended)):
                 self._compare({c: areas[chip].own[c] for chip in wave for c in wave[chip]})
         return sorted(self._findings, key=lambda f: (f.x, f.y, f.core or 0))

@@ -7,7 +7,7 @@ import numpy as np
 
 from orchestrator.boards.hardware.selftest.cases import SEED
 from orchestrator.boards.hardware.selftest.door import Door
-from orchestrator.boards.hardware.selftest.report import Fault, Finding
+from orchestrator.boards.hardware.selftest.report import Fault, Finding, count
 from orchestrator.errors import RunError
 from orchestrator.machine.links import Link
 from orchestrator.machine.machine import Chip
@@ -34,29 +34,29 @@ def try_links(
     """
     places: dict[Chip, int] = {}
     tried, findings = 0, []
-    note(f"trying the links of {len(chips)} chips")
+    note(f"trying the links of {count(len(chips), 'chip')}")
     for x, y in sorted(chips):
         for link in Link:
             neighbour = door.machine.neighbour(x, y, link)
             if neighbour is None:
                 continue
             tried += 1
-            for test, text in _faults(door, (x, y), link, neighbour, places):
-                finding = Finding(x=x, y=y, link=link, fault=Fault.WRONG, test=test, text=text)
-                findings.append(finding)
-                break
+            found = _first_fault(door, (x, y), link, neighbour, places)
+            if found is not None:
+                fault, test, text = found
+                findings.append(Finding(x=x, y=y, link=link, fault=fault, test=test, text=text))
     return tried, findings
 
 
-def _faults(
+def _first_fault(
     door: Door, chip: Chip, link: Link, neighbour: Chip, places: dict[Chip, int]
-) -> Iterator[tuple[str, str]]:
-    """Yield what was tried and what went wrong."""
+) -> tuple[Fault, str, str] | None:
+    """Return what is wrong, what was tried and what was found; None if nothing is wrong."""
     doing = "reading the neighbour's coordinates"
     try:
         y, x = door.link_read(*chip, link, SYSTEM_VARIABLES, 4)[:2]
         if (x, y) != neighbour:
-            yield doing, f"it leads to chip ({x}, {y}), should lead to {neighbour}"
+            return Fault.WRONG, doing, f"it leads to chip ({x}, {y}), should lead to {neighbour}"
         doing = "patterns to the neighbour's memory"
         if neighbour not in places:
             places[neighbour] = door.take(*neighbour, _PATTERN_BYTES)
@@ -64,9 +64,10 @@ def _faults(
             door.link_write(*chip, link, places[neighbour], pattern)
             back = bytes(door.link_read(*chip, link, places[neighbour], _PATTERN_BYTES))
             if back != pattern:
-                yield doing, _difference(back, pattern)
+                return Fault.WRONG, doing, _difference(back, pattern)
     except RunError as error:
-        yield doing, str(error)
+        return Fault.SILENT, doing, str(error)
+    return None
 
 
 def _patterns() -> Iterator[bytes]:

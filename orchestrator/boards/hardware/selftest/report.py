@@ -78,6 +78,17 @@ def words(link: Link) -> str:
     return link.name.lower().replace("_", "-")
 
 
+def count(n: int, thing: str) -> str:
+    """Return a number of things in words.
+
+    Examples
+    --------
+    >>> count(1, "core"), count(2400, "core")
+    ('1 core', '2,400 cores')
+    """
+    return f"{n:,} {thing}{'' if n == 1 else 's'}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class SelfTestReport:
     """What was tried and what is sick.
@@ -103,11 +114,11 @@ class SelfTestReport:
         return not self.findings
 
     def counts(self) -> Iterator[tuple[str, int]]:
-        """Yield how many cores, chips and links are sick."""
+        """Yield the kinds of parts, and how many of each are sick."""
         parts = {(f.x, f.y, f.core, f.link) for f in self.findings}
-        yield "cores", sum(core is not None for _, _, core, _ in parts)
-        yield "chips", sum(core is None and link is None for _, _, core, link in parts)
-        yield "links", sum(link is not None for _, _, _, link in parts)
+        yield "core", sum(core is not None for _, _, core, _ in parts)
+        yield "chip", sum(core is None and link is None for _, _, core, link in parts)
+        yield "link", sum(link is not None for _, _, _, link in parts)
 
     def as_json(self) -> dict[str, Any]:
         """Return the report as JSON values."""
@@ -117,6 +128,6 @@ class SelfTestReport:
             "links": self.links,
             "cases": self.cases,
             "seconds": round(self.seconds, 3),
-            "sick": dict(self.counts()),
+            "sick": {f"{part}s": n for part, n in self.counts()},
             "findings": [finding.as_json() for finding in self.findings],
         }
