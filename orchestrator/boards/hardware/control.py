@@ -27,7 +27,8 @@ APP_ID: Final = 16
 """The application of our cores: the first number that is not the system software's."""
 
 LOAD_S: Final = 10.0
-"""Time for loaded cores to start, seconds."""
+LOAD_S_PER_CORE: Final = 0.1
+"""Time for loaded cores to start, seconds: emulated cores of one computer start one by one."""
 
 WAKE: Final = Signal.USER0
 """Makes the system software interrupt our cores, which then look for a new tape."""
@@ -155,7 +156,7 @@ class MachineControl(MachineMemory):
         chosen = self._chosen(cores)
         with self._explained():
             self._session.flood(loadable(image), APP_ID, chosen)
-        self.wait(LOADED, chosen, LOAD_S)
+        self.wait(LOADED, chosen, LOAD_S + LOAD_S_PER_CORE * len(chosen))
 
     def signal(self, signal: Signal) -> None:
         """Send a signal to all our cores."""
