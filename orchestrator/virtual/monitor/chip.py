@@ -130,9 +130,12 @@ class MonitoredChip:
         """Return whether the board's Ethernet socket is at this chip."""
         return bool(self.plan.ip_address)
 
-    def relink(self, machine: MachinePlan) -> None:
-        """Take over a machine in which chips or links have died."""
+    def relink(self, machine: MachinePlan, parent: int) -> None:
+        """Take over a machine in which chips or links have died, and the link towards (0, 0)."""
         self.machine = machine
+        self.parent = parent
+        links = sum(1 << i for i, end in enumerate(machine.links[self.position]) if end is not None)
+        self.space.write(SYSTEM_VARIABLES + Sv.LINKS, bytes([links]))
         self._p2p = None
         self._columns_to_fill = set(range(_P2P_COLUMNS))
 

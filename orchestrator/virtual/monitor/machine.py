@@ -15,7 +15,7 @@ from orchestrator.virtual.monitor.chip import IN_ERROR, MonitoredChip
 from orchestrator.virtual.monitor.commands import answer
 from orchestrator.virtual.monitor.cores import OpenCores
 from orchestrator.virtual.monitor.flood import FloodFill
-from orchestrator.virtual.monitor.plan import MachinePlan
+from orchestrator.virtual.monitor.plan import NO_PARENT, MachinePlan
 from orchestrator.virtual.monitor.tags import HostAddress, TagTable, dotted
 from orchestrator.virtual.monitor.variables import Boot
 from orchestrator.wire.answers import TagFlag
@@ -95,6 +95,7 @@ class BootedMachine:
         self._boot = boot
         self._hosts = hosts
         self._parents = plan.parents()
+        self._reached: dict[Chip, set[Chip]] | None = None
         self._chips: dict[Chip, MonitoredChip] = {}
         self._loss: dict[tuple[int, int, Link], float] = {}
         self._traps: set[tuple[Chip, int]] = set()
@@ -121,7 +122,7 @@ class BootedMachine:
         """Return a working chip or None; it takes memory from its first use on."""
         found = self._chips.get(position)
         if found is None and position in self.plan.chips:
-            parent = self._parents.get(position, 0)
+            parent = self._parents.get(position, NO_PARENT)
             found = MonitoredChip(position, self.plan, parent, self._boot)
             self._chips[position] = found
         return found
@@ -146,10 +147,11 @@ class BootedMachine:
 
     def kill_chips(self, positions: Collection[Chip]) -> None:
         """Let chips die: their cores end, their links go, messages to them find no route."""
+        used = [position for position in positions if self._chips.pop(position, None) is not None]
         self._take_over(self.plan.without(positions))
+        for position in used:
+            self.cores.remove(*position)
         for position in positions:
-            if self._chips.pop(position, None) is not None:
-                self.cores.remove(*position)
             if position in self.tags:
                 self.tags.pop(position).close()
 
@@ -167,9 +169,20 @@ class BootedMachine:
                 self.cores.trap(*position, core)
 
     def _take_over(self, plan: MachinePlan) -> None:
+        """Go on with a plan in which parts have died, with tables as after a boot of it."""
         self.plan = plan
+        self._parents = plan.parents()
+        self._reached = {}
         for chip in self._chips.values():
-            chip.relink(plan)
+            chip.relink(plan, self._parents.get(chip.position, NO_PARENT))
+
+    def _reaches(self, ethernet: Chip, position: Chip) -> bool:
+        """Return whether there is still a way from a board's Ethernet chip to a chip."""
+        if self._reached is None:  # nothing has died
+            return True
+        if ethernet not in self._reached:
+            self._reached[ethernet] = set(self.plan.first_links(ethernet))
+        return position in self._reached[ethernet]
 
     def set_loss(self, position: Chip, link: Link, share: float) -> None:
         """Let a link lose a share, 0 to 1, of the packets on their way out of a chip."""
@@ -261,7 +274,7 @@ class BootedMachine:
         chip = self.chip(position)
         result: Result
         data: bytes | None
-        if chip is None:
+        if chip is None or not self._reaches(ethernet, position):
             result, data = Result.ROUTE, b""
         else:
             result, data = self._from_host(chip, message, ethernet, host)

@@ -59,6 +59,8 @@ class MachinePlan:
 
         The links make a tree: a program that is copied along it reaches every chip.
         """
+        if (0, 0) not in self.chips:
+            return {}
         found = {(0, 0): NO_PARENT}
         waiting = deque([(0, 0)])
         while waiting:

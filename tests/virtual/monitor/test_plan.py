@@ -5,6 +5,8 @@ from booted import Asked
 
 from orchestrator.machine.links import Link
 from orchestrator.virtual.monitor.flood import in_region
+from orchestrator.wire.answers import decode_summary
+from orchestrator.wire.layout import SYSTEM_VARIABLES, Sv
 from orchestrator.wire.numbers import Command, Result
 
 
@@ -96,3 +98,36 @@ def test_regions_cover_squares(level):
         assert covered == {
             (i, j) for i in range(left, left + side) for j in range(bottom, bottom + side)
         }
+
+
+def test_chips_beyond_dead_ones_find_no_route():
+    asked = Asked("spinn5")
+    assert asked.ask(7, 7, Command.INFO)[0] == Result.OK
+    asked.machine.kill_chips([(6, 6), (6, 7), (7, 6)])  # the neighbours of (7, 7)
+    assert asked.ask(7, 7, Command.INFO) == (Result.ROUTE, b"")
+    assert asked.ask(5, 5, Command.INFO)[0] == Result.OK
+
+
+def test_programs_go_around_a_dead_chip():
+    asked = Asked("spinn5")
+    parent = decode_summary(asked.ask(2, 2, Command.INFO)[1]).parent_link
+    assert parent == Link.SOUTH_WEST
+    asked.machine.kill_chips([(1, 1)])
+    summary = decode_summary(asked.ask(2, 2, Command.INFO)[1])
+    assert summary.parent_link != parent and not summary.links >> parent & 1
+    links = asked.ask(2, 2, Command.READ, SYSTEM_VARIABLES + Sv.LINKS, 1)[1]
+    assert links == bytes([summary.links])
+    parents = asked.machine.plan.parents()
+    for chip in asked.machine.plan.chips:
+        for _ in range(9):
+            if chip == (0, 0):
+                break
+            chip = asked.machine.plan.links[chip][parents[chip]]
+        assert chip == (0, 0)
+
+
+def test_a_machine_without_its_root_goes_on():
+    asked = Asked("spinn5")
+    asked.machine.kill_chips([(0, 0)])
+    assert asked.machine.plan.parents() == {}
+    assert asked.machine.chip((3, 3)) is not None
