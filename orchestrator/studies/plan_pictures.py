@@ -285,6 +285,8 @@ def write_pictures(folder: Path, report: PlanReport) -> list[Path]:
     }
     written = []
     for name, figure in figures.items():
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")  # laid out; files need not do it again
         for kind in ("png", "svg"):
             path = folder / f"{name}.{kind}"
             # The salt makes names inside an SVG the same, run after run.
