@@ -12,6 +12,7 @@ from orchestrator.boards.hardware.discovery import SPINN3_SIDE, Discovered, as_d
 from orchestrator.boards.hardware.exchange import PATIENCE_S
 from orchestrator.boards.hardware.failures import BootFailed
 from orchestrator.boards.hardware.memory import MachineMemory
+from orchestrator.boards.hardware.packages import load
 from orchestrator.boards.hardware.pieces import Read
 from orchestrator.boards.hardware.probe import machine_size, who_answers
 from orchestrator.boards.hardware.spinnman_session import BOOT_S, SpinnmanSession
@@ -58,6 +59,7 @@ def open_machine(
     MissingToolError
         spinnman is not installed.
     """
+    load("spinnman")
     check_host("board", boards.host)
     with contextlib.ExitStack() as stack:
         with explained(job):

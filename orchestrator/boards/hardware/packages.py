@@ -9,11 +9,12 @@ _NEEDED_FOR = {
     "spinnman": "boots and loads SpiNNaker boards",
     "spalloc_client": "asks for boards of a shared machine",
 }
+_COME_WITH = {"spinn_utilities": "spinnman", "spinn_machine": "spinnman"}
 _DISTRIBUTION = {"spinnman": "SpiNNMan", "spalloc_client": "spalloc"}
 
 
 def load(module: str) -> Any:
-    """Return a module of spinnman or spalloc_client.
+    """Return a module of spinnman, of what comes with it, or of spalloc_client.
 
     Raises
     ------
@@ -21,6 +22,7 @@ def load(module: str) -> Any:
         The package is not installed.
     """
     package = module.partition(".")[0]
+    package = _COME_WITH.get(package, package)
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:

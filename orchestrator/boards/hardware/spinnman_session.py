@@ -184,8 +184,15 @@ class SpinnmanSession:
     def _translated(self) -> Iterator[None]:
         """Raise BoardDead or Refused for spinnman's errors."""
         theirs = load("spinnman.exceptions")
+        machine = load("spinn_machine.exceptions").SpinnMachineException
         try:
             yield
+        except machine as error:
+            raise Refused(
+                f"spinnman does not take what the machine at {self._host} says of itself: "
+                f"{described(error)[1]}; a board whose Ethernet chip is dead has to be left out",
+                None,
+            ) from error
         except theirs.SpinnmanException as error:
             silent, text = described(error)
             if silent:

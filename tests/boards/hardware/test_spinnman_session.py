@@ -1,15 +1,17 @@
 """What becomes of spinnman's errors, and of the logging of the program that uses us."""
 
 import logging
+import sys
 from types import SimpleNamespace
 
 import pytest
 
-from orchestrator.boards.hardware.boards import Boards
-from orchestrator.boards.hardware.failures import BoardDead
+from orchestrator.boards.hardware import Boards, open_machine
+from orchestrator.boards.hardware.failures import BoardDead, Refused
 from orchestrator.boards.hardware.packages import load
 from orchestrator.boards.hardware.spinnman_session import SpinnmanSession, described
 from orchestrator.errors import MissingToolError
+from orchestrator.virtual.serving.configuration import DeadConfig
 
 exceptions = pytest.importorskip(
     "spinnman.exceptions", reason="spinnman is not installed: pip install SpiNNMan"
@@ -72,8 +74,28 @@ def test_a_session_that_does_not_open_leaves_room_for_the_next(virtual_machine):
 
 
 @pytest.mark.parametrize(
-    ("module", "name"), [("spinnman.no_such", "SpiNNMan"), ("spalloc_client.no_such", "spalloc")]
+    ("module", "name"),
+    [
+        ("spinnman.no_such", "SpiNNMan"),
+        ("spinn_machine.no_such", "SpiNNMan"),
+        ("spalloc_client.no_such", "spalloc"),
+    ],
 )
 def test_a_missing_package_is_named_with_how_to_get_it(module, name):
     with pytest.raises(MissingToolError, match=rf"{name} .*pip install 'regatta\[hardware\]'"):
         load(module)
+
+
+def test_without_spinnman_no_machine_is_touched(monkeypatch):
+    monkeypatch.setitem(sys.modules, "spinnman", None)
+    with pytest.raises(MissingToolError, match="SpiNNMan boots and loads"):
+        with open_machine(Boards(host="127.0.106.1")):
+            pass
+
+
+def test_a_machine_that_spinnman_does_not_understand_is_said_to_be_that(virtual_machine):
+    dead = DeadConfig(chips=((8, 4),))  # an Ethernet chip
+    virtual_machine(third=106, shape="triads", booted=True, dead=dead)
+    with pytest.raises(Refused, match="spinnman does not take what the machine at 127.0.106.1"):
+        with open_machine(Boards(host="127.0.106.1")):
+            pass
