@@ -10,6 +10,7 @@ import logging
 import socket
 import struct
 import sys
+from pathlib import Path
 
 from spinn_machine import CoreSubsets, MulticastRoutingEntry
 from spinn_machine.routing_entry import RoutingEntry
@@ -19,17 +20,18 @@ from spinnman.config_setup import unittest_setup
 from spinnman.connections.udp_packet_connections import SCAMPConnection
 from spinnman.data.spinnman_data_writer import SpiNNManDataWriter
 from spinnman.exceptions import SpinnmanGenericProcessException
-from spinnman.messages.scp.enums import Signal
+from spinnman.messages.scp.enums import LEDAction, Signal
 from spinnman.messages.scp.enums.power_command import PowerCommand
 from spinnman.messages.scp.impl import FillRequest, GetChipInfo, GetVersion
 from spinnman.messages.scp.impl.set_power import SetPower
 from spinnman.messages.sdp import SDPFlag, SDPHeader, SDPMessage
-from spinnman.model import P2PTable
+from spinnman.model import ExecutableTargets, P2PTable
 from spinnman.model.bmp_connection_data import BMPConnectionData
 from spinnman.model.diagnostic_filter import DiagnosticFilter
-from spinnman.model.enums import CPUState, UserRegister
+from spinnman.model.enums import CPUState, ExecutableType, UserRegister
 from spinnman.processes import SendSingleCommandProcess
 from spinnman.transceiver import create_transceiver_from_hostname
+from spinnman.utilities.utility_functions import reprogram_tag
 
 APP = 30
 SDRAM = 0x60300000
@@ -159,6 +161,7 @@ def diagnostics(tx, machine):
         read.user_3,
         got.filter_word == wanted.filter_word,
         tx.get_router_diagnostics(0, 0).n_local_multicast_packets,
+        tx.reset_routing(),
     ]
 
 
@@ -187,6 +190,12 @@ def tags(tx, machine):
         )
     )
     stripped = listener.recv(512)
+    by_connection = SCAMPConnection(0, 0, remote_host=host)
+    reprogram_tag(by_connection, 5)  # to wherever this connection is
+    reprogrammed = [t.port for t in tx.get_tags() if t.tag == 5][0]
+    by_connection_port = by_connection.local_port
+    by_connection.close()
+    tx.clear_ip_tag(5)
     tx.clear_ip_tag(2)
     tx.clear_ip_tag(3)
     left = [t.tag for t in tx.get_tags()]
@@ -198,6 +207,7 @@ def tags(tx, machine):
         "stripped": stripped.decode(),
         "left": left,
         "port": port,
+        "reprogrammed": reprogrammed == by_connection_port,
     }
 
 
@@ -273,15 +283,23 @@ def stop(tx, machine):
 
 
 def other_loads(tx, machine):
-    """One chip by itself, and a flood of data to all."""
+    """One chip by itself, a whole application from a file, a flood of data to all chips."""
     tx.execute(1, 0, [2, 5], bytes(64), APP)
     one = counts(tx)
+    tx.stop_application(APP)
+    binary = Path("program.aplx")
+    binary.write_bytes(bytes(256))
+    targets = ExecutableTargets()
+    targets.add_processor(str(binary), 0, 1, 7, ExecutableType.USES_SIMULATION_INTERFACE)
+    targets.add_processor(str(binary), 1, 1, 8, ExecutableType.USES_SIMULATION_INTERFACE)
+    tx.execute_application(targets, APP)
+    application = counts(tx)
     tx.write_memory_flood(SDRAM, bytes(range(256)) * 5)
     flooded = all(
         tx.read_memory(c.x, c.y, SDRAM, 1280) == bytes(range(256)) * 5 for c in machine.chips
     )
     tx.stop_application(APP)
-    return [one, flooded]
+    return [one, application, flooded]
 
 
 def odds_and_ends(tx, machine):
@@ -312,6 +330,7 @@ def bmp(tx, machine):
         "fpga": [tx.read_fpga_register(f, 0x40004, 0) & 3 for f in range(3)],
     }
     # spinnman 7.4.1 cannot decode the (empty) answers to these, which the board has obeyed.
+    tx.set_led([0, 7], LEDAction.ON, 0)
     result["write"] = refusal(tx.write_fpga_register, 1, 0x5C, 1, 0)
     result["stop"] = tx.read_fpga_register(1, 0x5C, 0)
     selector = tx.bmp_selector

@@ -101,7 +101,7 @@ def test_routes(found):
 
 
 def test_diagnostics(found):
-    assert found["diagnostics"] == [100, 115, True, 0]
+    assert found["diagnostics"] == [100, 115, True, 0, None]
 
 
 def test_loading_signals_and_states(found):
@@ -125,7 +125,7 @@ def test_tags(found):
     assert tags["listed"] == [["IPTag", 2, tags["port"]], ["ReverseIPTag", 3, 31000]]
     assert tags["echoed"] == "by a reverse tag" and tags["from"]
     assert tags["stripped"] == "by a tag"
-    assert tags["left"] == []
+    assert tags["left"] == [] and tags["reprogrammed"]
 
 
 def test_sdp(found):
@@ -137,7 +137,7 @@ def test_stop(found):
 
 
 def test_loading_one_chip_and_flooding_data(found):
-    assert found["other_loads"] == [[0, 2, 0], True]
+    assert found["other_loads"] == [[0, 2, 0], [0, 2, 0], True]
 
 
 def test_odds_and_ends(found):

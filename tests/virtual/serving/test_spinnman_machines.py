@@ -22,9 +22,8 @@ def four_chips(spinnman):
     with VirtualMachine(config) as machine:
         place = machine.places[0]
         found = spinnman(subjects, place.address, version=3, bmp=place.bmp_address)
-        states = machine.call(
-            lambda: [board.state.value for board in machine.installation.boards.values()]
-        )
+        boards = machine.installation.boards.values()
+        states = machine.call(lambda: [(board.state.value, board.leds) for board in boards])
         yield {**found, "boards": states}
 
 
@@ -47,7 +46,7 @@ def test_bmp(four_chips):
     # What spinnman 7.4.1 makes of the answers to power and FPGA writes, which were obeyed.
     assert bmp["POWER_OFF"] == bmp["POWER_ON"] == "TypeError"
     assert bmp["write"].startswith("TypeError")
-    assert four_chips["boards"] == ["powered"]
+    assert four_chips["boards"] == [("powered", 0b10000001)]
 
 
 @pytest.fixture(scope="module")
