@@ -82,7 +82,7 @@ struct vcpu {
     uint32_t message_to_core, message_to_monitor;
     uint8_t command_to_core, command_to_monitor, sw_count_low, sw_count_high;
     uint32_t sw_file, sw_line, time;
-    uint8_t app_name[16];
+    uint32_t name[4]; /* of the program, text */
     uint32_t iobuf, sw_ver;
     uint32_t done; /* ours: the sequence number of the last tape that ended */
     uint32_t spare[3];

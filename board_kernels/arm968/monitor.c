@@ -131,6 +131,8 @@ void monitor_start(uint32_t entry, uint32_t physical, volatile struct vcpu *bloc
     vcpu->app_id = (uint8_t)entry;
     vcpu->cpu_state = CPU_INIT;
     vcpu->user[3] = 0;
+    vcpu->name[0] = 0x61676572; /* "regatta" */
+    vcpu->name[1] = 0x00617474;
     if (entry & ENTRY_WAIT)
         core.held = HELD_WAIT;
     VIC[VIC_DISABLE] = ~0u;

@@ -31,7 +31,15 @@ _SOURCES: Final = Path(__file__).parents[2] / "board_kernels"
 _FOLDER: Final = "arm968"
 _FLAGS: Final = (
     *("-mcpu=arm968e-s", "-marm", "-O2", "-std=c11", "-ffreestanding", "-ffunction-sections"),
-    *("-fdata-sections", "-fno-common", "-Wall", "-Wextra", "-Werror", "-fcallgraph-info=su"),
+    *(
+        "-fsection-anchors",
+        "-fipa-pta",
+        "-fno-common",
+        "-Wall",
+        "-Wextra",
+        "-Werror",
+        "-fcallgraph-info=su",
+    ),
 )
 _LINK_FLAGS: Final = (
     *("-mcpu=arm968e-s", "-marm", "-nostdlib", "-Wl,--gc-sections", "-Wl,--fatal-warnings"),

@@ -43,6 +43,7 @@ def test_image_starts_and_takes_tapes(bench, image: Image) -> None:
     bench.load(image.binary, 1, 5)
     assert bench.settle() is None
     assert bench.state(1) == bench.state(5) == CoreState.RUNNING
+    assert bench.vcpu(5)[72:88].rstrip(b"\0") == b"regatta"
     bench.row.chips[0, 0].write(SOURCE, b"carried!")
     give_tape(bench, 5, 1, copy())
     assert bench.settle() is None
