@@ -12,10 +12,9 @@ from typing import Final
 
 SDRAM: Final = 0x60000000
 SDRAM_BYTES: Final = 128 << 20
-SYSTEM_BUFFERS_BYTES: Final = 18 * 0x20000
-"""One buffer of 128 KiB a core, at the start of SDRAM."""
-
 USER_HEAP: Final = 0x60240000
+"""Where the heap for hosts' blocks starts: behind a buffer of 128 KiB for each of 18 cores."""
+
 LOAD_AREA: Final = 0x67800000
 """Where a program lies while cores start it, and routing entries while they are loaded."""
 
@@ -27,7 +26,6 @@ ROUTER: Final = 0xE1000000
 ROUTER_BYTES: Final = 0x18000
 ROUTER_FIXED_ROUTE: Final = 0x84
 ROUTER_COUNTER_CONTROL: Final = 0x2C
-ROUTER_FILTERS: Final = 0x200
 ROUTER_COUNTERS: Final = 0x300
 N_ROUTER_COUNTERS: Final = 16
 P2P_TABLE: Final = 0x10000

@@ -34,12 +34,6 @@ class Surroundings(Protocol):
         `Result.ROUTE` where there is no such chip.
         """
 
-    def allocate(self, x: int, y: int, size: int, app_id: int) -> int:
-        """Return the address of a block of the system heap, for IOBUF; 0 if there is none.
-
-        It is freed with everything else of the application when that is stopped.
-        """
-
     def changed(self, x: int, y: int, core: int, state: CoreState) -> None:
         """Take note of a core's new state, already in its VCPU block."""
 

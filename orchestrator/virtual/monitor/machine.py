@@ -219,11 +219,6 @@ class BootedMachine:
         """Return the share of packets, 0 to 1, that a link loses on its way out of this chip."""
         return self._loss.get((x, y, link), 0.0)
 
-    def allocate(self, x: int, y: int, size: int, app_id: int) -> int:
-        """Return the address of a block of the system heap, 0 if there is none."""
-        chip = self.chip((x, y))
-        return chip.system_heap.allocate(size, app_id << 8) if chip is not None else 0
-
     def changed(self, x: int, y: int, core: int, state: CoreState) -> None:
         """Keep the map of states in the system variables."""
         chip = self.chip((x, y))

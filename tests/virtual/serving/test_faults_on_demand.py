@@ -117,7 +117,7 @@ def test_the_same_seed_meets_the_same_datagrams():
 
 @pytest.fixture(scope="module")
 def machine():
-    config = VirtualMachineConfig(shape="triads", base_address="127.0.69.0", booted=True)
+    config = VirtualMachineConfig(shape="triads", base_address="127.0.169.0", booted=True)
     with VirtualMachine(config) as serving:
         yield serving
 

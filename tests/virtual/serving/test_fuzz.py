@@ -6,6 +6,7 @@ import time
 from boards import request
 from fuzzing import Datagrams, fuzz_handlers
 
+from orchestrator.virtual.running import RunningCores
 from orchestrator.virtual.serving.configuration import VirtualMachineConfig
 from orchestrator.virtual.serving.machine import VirtualMachine
 from orchestrator.wire.datagrams import decode_reply, decode_sdp
@@ -13,6 +14,7 @@ from orchestrator.wire.numbers import Command, Result
 
 HANDLED = 20_000
 SENT = 10_000
+RUN = 3_000
 
 
 def test_malformed_datagrams_into_the_handlers():
@@ -20,6 +22,11 @@ def test_malformed_datagrams_into_the_handlers():
     for result in ("OK", "ARGUMENT", "COMMAND", "ROUTE", "CPU", "PORT", "LENGTH", "TIMEOUT"):
         assert outcomes["scp", result], f"no datagram got so far as {result}"
     assert outcomes["bmp", "OK"] and outcomes["boots"]
+
+
+def test_malformed_datagrams_while_cores_run_what_they_bring():
+    outcomes = fuzz_handlers(RUN, seed=6, open_cores=RunningCores)
+    assert outcomes["scp", "OK"] and outcomes["scp", "TIMEOUT"] and outcomes["boots"]
 
 
 def answer_to_version(opened, tries=20):
@@ -39,7 +46,7 @@ def answer_to_version(opened, tries=20):
 
 
 def test_malformed_datagrams_over_sockets():
-    config = VirtualMachineConfig(shape="spinn3", base_address="127.0.70.0", booted=True)
+    config = VirtualMachineConfig(shape="spinn3", base_address="127.0.170.0", booted=True)
     with VirtualMachine(config) as machine:
         place = machine.places[0]
         addresses = {

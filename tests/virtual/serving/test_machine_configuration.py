@@ -17,7 +17,7 @@ SIX_BOARDS = """
 shape: triads
 triads: [2, 1]
 torus: [true, false]
-base_address: 127.0.71.0
+base_address: 127.0.171.0
 boards_per_frame: 3
 booted: true
 dead: {boards: [[1, 0, 2]], chips: [[3, 4]], cores: [[0, 0, 17]], links: [[1, 1, 5]],
@@ -38,9 +38,9 @@ def test_a_machine_is_read(tmp_path):
 def test_addresses_are_spalloc_s():
     places = board_places(parse_virtual_machine(SIX_BOARDS))
     assert [(p.board, p.frame, p.slot, p.address, p.bmp_address) for p in places[2:5]] == [
-        ((0, 0, 2), 0, 2, "127.0.71.17", "127.0.71.0"),
-        ((1, 0, 0), 1, 0, "127.0.72.1", "127.0.72.0"),
-        ((1, 0, 1), 1, 1, "127.0.72.9", "127.0.72.0"),
+        ((0, 0, 2), 0, 2, "127.0.171.17", "127.0.171.0"),
+        ((1, 0, 0), 1, 0, "127.0.172.1", "127.0.172.0"),
+        ((1, 0, 1), 1, 1, "127.0.172.9", "127.0.172.0"),
     ]
     config = VirtualMachineConfig(shape="triads", triads=(4, 3))
     assert len({place.address for place in board_places(config)}) == 36
@@ -86,7 +86,7 @@ def test_only_loopback_is_served_unless_allowed():
 
 
 def test_two_machines_cannot_have_one_address():
-    config = VirtualMachineConfig(base_address="127.0.73.0")
+    config = VirtualMachineConfig(base_address="127.0.173.0")
     with VirtualMachine(config):
         with pytest.raises(RunError, match="change base_address"):
             VirtualMachine(config)
@@ -108,7 +108,7 @@ def test_a_mistake_in_a_handler_is_told_at_the_end():
         def deliver(self, x, y, message):
             raise ZeroDivisionError("a planted mistake")
 
-    config = VirtualMachineConfig(shape="spinn3", base_address="127.0.74.0", booted=True)
+    config = VirtualMachineConfig(shape="spinn3", base_address="127.0.174.0", booted=True)
     with pytest.raises(RunError, match="1 datagrams .* ZeroDivisionError: a planted mistake"):
         with VirtualMachine(config, open_cores=Broken) as machine:
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as opened:

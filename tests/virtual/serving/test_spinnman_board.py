@@ -1,9 +1,9 @@
 """Unmodified spinnman on one 48-chip board that is booted: every kind of request it makes."""
 
 import pytest
+from iobuf_text import append_text
 
 from orchestrator.virtual.monitor.cores import StateCores
-from orchestrator.virtual.monitor.iobuf import append_text
 from orchestrator.virtual.serving.configuration import VirtualMachineConfig
 from orchestrator.virtual.serving.machine import VirtualMachine
 from orchestrator.wire.datagrams import HOST_CORE, HOST_PORT, SdpAddress, SdpMessage
@@ -29,7 +29,8 @@ class TalkingCores(StateCores):
         for core in cores:
             if core in (1, 3):
                 text = f"core {core} of chip {x}, {y} \N{SNOWMAN}\n"
-                append_text(self.surroundings, x, y, core, text * (900 if core == 1 else 1))
+                chip = self.surroundings.chip((x, y))
+                append_text(chip, core, text * (900 if core == 1 else 1))
         super().load(x, y, cores, app_id, wait=wait)
 
     def deliver(self, x, y, message):
@@ -43,7 +44,7 @@ class TalkingCores(StateCores):
 
 @pytest.fixture(scope="module")
 def found(spinnman):
-    config = VirtualMachineConfig(shape="spinn5", base_address="127.0.65.0", booted=True)
+    config = VirtualMachineConfig(shape="spinn5", base_address="127.0.165.0", booted=True)
     with VirtualMachine(config, open_cores=TalkingCores) as machine:
         yield {
             **spinnman(SUBJECTS, machine.places[0].address),
@@ -64,7 +65,7 @@ def test_discovery(found):
     machine = found["discovery"]
     assert machine["size"] == [8, 8]
     assert len(machine["cores"]) == 48 and sum(machine["cores"].values()) == 856
-    assert machine["ethernets"] == {"127.0.65.1": [0, 0]}
+    assert machine["ethernets"] == {"127.0.165.1": [0, 0]}
     assert machine["sdram"] == [123469792]
     assert len(machine["links"]) == 2 * 120
 

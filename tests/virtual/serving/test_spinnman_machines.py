@@ -17,7 +17,7 @@ DEAD = DeadConfig(
 
 @pytest.fixture(scope="module")
 def four_chips(spinnman):
-    config = VirtualMachineConfig(shape="spinn3", base_address="127.0.66.0", booted=True)
+    config = VirtualMachineConfig(shape="spinn3", base_address="127.0.166.0", booted=True)
     subjects = ["discovery", "memory", "allocation", "load", "sdp", "stop", "bmp"]
     with VirtualMachine(config) as machine:
         place = machine.places[0]
@@ -51,7 +51,9 @@ def test_bmp(four_chips):
 
 @pytest.fixture(scope="module")
 def three_boards(spinnman):
-    config = VirtualMachineConfig(shape="triads", base_address="127.0.67.0", booted=True, dead=DEAD)
+    config = VirtualMachineConfig(
+        shape="triads", base_address="127.0.167.0", booted=True, dead=DEAD
+    )
     with VirtualMachine(config) as machine:
         return spinnman(["discovery", "load", "stop", "odds_and_ends"], machine.places[0].address)
 
@@ -60,9 +62,9 @@ def test_dead_parts_of_three_boards_are_found(three_boards):
     found = three_boards["discovery"]
     assert found["size"] == [12, 12]
     assert found["ethernets"] == {
-        "127.0.67.1": [0, 0],
-        "127.0.67.9": [8, 4],
-        "127.0.67.17": [4, 8],
+        "127.0.167.1": [0, 0],
+        "127.0.167.9": [8, 4],
+        "127.0.167.17": [4, 8],
     }
     assert len(found["cores"]) == 142
     assert "3,3" not in found["cores"] and "9,9" not in found["cores"]
@@ -83,7 +85,7 @@ def test_a_program_reaches_all_cores_of_three_boards(three_boards):
 
 
 def test_spinnman_boots_a_board(spinnman):
-    config = VirtualMachineConfig(shape="spinn5", base_address="127.0.68.0", boot_ms=2500)
+    config = VirtualMachineConfig(shape="spinn5", base_address="127.0.168.0", boot_ms=2500)
     events = []
     with VirtualMachine(config, open_cores=StateCores, report=events.append) as machine:
         found = spinnman(["version", "discovery"], machine.places[0].address)
@@ -97,7 +99,7 @@ def test_spinnman_boots_a_board(spinnman):
 
 def test_twenty_four_boards_are_found(spinnman):
     config = VirtualMachineConfig(
-        shape="triads", triads=(4, 2), base_address="127.0.75.0", booted=True
+        shape="triads", triads=(4, 2), base_address="127.0.175.0", booted=True
     )
     with VirtualMachine(config) as machine:
         found = spinnman(["discovery"], machine.places[0].address)["discovery"]

@@ -1,4 +1,4 @@
-"""IOBUF: the text that a core leaves for hosts, a chain of blocks in the system heap.
+"""Text that a core leaves for hosts: IOBUF, a chain of blocks in the system heap.
 
 A block is four words (next block, unix time, milliseconds, bytes used) and ``iobuf_size`` bytes.
 
@@ -8,23 +8,17 @@ spinnaker_tools ``sark_io.c``; spinnman 7.4.1 ``read_iobuf_process.py``.
 """
 
 import struct
-from typing import Final
 
-from orchestrator.virtual.chip import ChipMemory
-from orchestrator.virtual.monitor.cores import Surroundings
 from orchestrator.wire.layout import SYSTEM_VARIABLES, Sv, Vcpu
 
-HEADER_BYTES: Final = 16
-_USED_AT: Final = 12
-_MAX_BLOCKS: Final = 1024
+HEADER_BYTES = 16
+_USED_AT = 12
+_MAX_BLOCKS = 1024
 
 
-def append_text(surroundings: Surroundings, x: int, y: int, core: int, text: str) -> None:
-    """Append text to the IOBUF of a core; what is not ASCII becomes ``?``.
-
-    What does not fit into the system heap is lost, as on the board.
-    """
-    memory = surroundings.memory(x, y)
+def append_text(chip, core, text):
+    """Append text to the IOBUF of a core of a monitored chip; what is not ASCII becomes ``?``."""
+    memory = chip.memory
     data = text.encode("ascii", "replace")
     size = memory.read_word(SYSTEM_VARIABLES + Sv.IOBUF_BYTES)
     app_id = memory.read(memory.vcpu(core) + Vcpu.APP_ID, 1)[0]
@@ -37,9 +31,8 @@ def append_text(surroundings: Surroundings, x: int, y: int, core: int, text: str
     used = memory.read_word(block + _USED_AT) if block else size
     while data:
         if used >= size:
-            block = surroundings.allocate(x, y, HEADER_BYTES + size, app_id)
-            if not block:
-                return
+            block = chip.system_heap.allocate(HEADER_BYTES + size, app_id << 8)
+            assert block
             memory.write_word(link, block)
             now = memory.read_word(SYSTEM_VARIABLES + Sv.UNIX_TIME)
             memory.write(block, struct.pack("<4I", 0, now, 0, 0))
@@ -48,14 +41,3 @@ def append_text(surroundings: Surroundings, x: int, y: int, core: int, text: str
         memory.write(block + HEADER_BYTES + used, part)
         used += len(part)
         memory.write_word(block + _USED_AT, used)
-
-
-def read_text(memory: ChipMemory, core: int) -> str:
-    """Return the text that a core left."""
-    parts, block = [], memory.read_word(memory.vcpu(core) + Vcpu.IOBUF)
-    for _ in range(_MAX_BLOCKS):
-        if not block:
-            break
-        parts.append(memory.read(block + HEADER_BYTES, memory.read_word(block + _USED_AT)))
-        block = memory.read_word(block)
-    return b"".join(parts).decode("ascii", "replace")
