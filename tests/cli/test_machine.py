@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -137,26 +138,35 @@ def test_who_has_which_boards_of_a_server(regatta, monkeypatch) -> None:
 # ---- serve ----
 
 
-def test_a_machine_is_served_until_it_is_told_to_stop(tmp_path: Path) -> None:
+def started(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    """Start the command in a process of its own."""
+    path = os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
+    environment = {"PYTHONPATH": path.rstrip(os.pathsep), "PYTHONUNBUFFERED": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "orchestrator", "machine", *arguments],
+        cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, **environment},
+    )  # fmt: skip
+
+
+def lines_until(stream: IO[str], start: str) -> list[str]:
+    """Read lines up to one that starts so."""
+    lines = [stream.readline()]
+    while lines[-1] and not lines[-1].startswith(start):
+        lines.append(stream.readline())
+    return lines
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_machine_is_served_until_it_is_told_to_stop(tmp_path: Path, number: int) -> None:
     (tmp_path / "m.yaml").write_text("{shape: spinn3, booted: true, base_address: 127.1.20.0}")
     (tmp_path / "faults.yaml").write_text("{dead_links: [[0, 1, 0]]}")
-    command = [
-        *(sys.executable, "-m", "orchestrator", "machine", "serve", "m.yaml"),
-        *("--faults", "faults.yaml"),
-    ]
-    path = os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
-    with subprocess.Popen(
-        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env={**os.environ, "PYTHONPATH": path.rstrip(os.pathsep), "PYTHONUNBUFFERED": "1"},
-    ) as server:  # fmt: skip
+    with started(tmp_path, "serve", "m.yaml", "--faults", "faults.yaml") as server:
         try:
-            lines = []
-            while not lines or not lines[-1].startswith("serving"):
-                lines.append(server.stdout.readline())
-                assert lines[-1], server.stderr.read()
+            lines = lines_until(server.stdout, "serving")
             sight = look("127.1.20.1")
         finally:
-            server.send_signal(signal.SIGINT)
+            server.send_signal(number)
         out, err = server.communicate(timeout=60)
     assert "board 0,0,0 at 127.1.20.1, BMP 127.1.20.0\n" in lines
     assert sight is not None
@@ -189,6 +199,19 @@ def test_sick_parts_are_listed_and_end_with_3(regatta, compiler, few_cases) -> N
         "link 0 (east) of chip (0, 0)": "missing",
         "core 17 of chip (1, 1)": "missing",
     }
+
+
+def test_ctrl_c_ends_a_self_test_in_order(tmp_path: Path, compiler) -> None:
+    (tmp_path / "m.yaml").write_text("{shape: spinn3, booted: true, base_address: 127.1.21.0}")
+    with started(tmp_path, "selftest", "m.yaml", "--chips", "0,0") as test:
+        try:
+            lines = lines_until(test.stderr, "running")
+        finally:
+            test.send_signal(signal.SIGINT)
+        out, err = test.communicate(timeout=60)
+    assert lines[-1].startswith("running")
+    assert (test.returncode, out) == (3, "")
+    assert err == "regatta: interrupted\n"
 
 
 # ---- mistakes ----

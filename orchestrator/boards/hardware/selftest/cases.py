@@ -296,7 +296,7 @@ def _forward() -> Iterator[Case]:
                 mantissas(data, s, LIMIT13, i) for i, s in enumerate((shape.x_shape, shape.w_shape))
             )
             yield _case("conv_forward", data, shape, x, w, None, shift, _zeros(shape.y_shape))
-    dense = ConvShape.dense(3, 70, 9)
+    dense = ConvShape.dense(3, 133, 9)  # all 64 words of the inner product, and some more
     x, w = (
         mantissas("random", dense.x_shape, LIMIT13),
         mantissas("random", dense.w_shape, LIMIT13, 1),
