@@ -31,6 +31,7 @@ from orchestrator.studies.scaling_table import (
     kwh,
     notes,
     record_rows,
+    shown_components,
     speed_rows,
 )
 from orchestrator.train.disk import replace_text
@@ -335,7 +336,7 @@ def _records(figure: go.Figure, records: Sequence[Record], curve: Sequence[Point
 
 
 def _components(figure: go.Figure, curve: Sequence[Point]) -> None:
-    for i, name in enumerate(curve[0].at[Level.TYPICAL].components):
+    for i, name in enumerate(shown_components(curve)):
         figure.add_bar(
             x=[f"{point.boards:,}" for point in curve],
             y=[point.at[Level.TYPICAL].components[name] for point in curve],

@@ -12,7 +12,7 @@ from matplotlib.ticker import FixedFormatter, FixedLocator, NullFormatter, NullL
 from orchestrator.machine.constants import Level
 from orchestrator.studies.records import Record
 from orchestrator.studies.scaling import Point, Scaling
-from orchestrator.studies.scaling_table import DAY, HOUR, MINUTE, by_scaling
+from orchestrator.studies.scaling_table import DAY, HOUR, MINUTE, by_scaling, shown_components
 from orchestrator.train.disk import replacing
 
 STYLES = {Scaling.WEAK: ("#0072b2", "o", "-"), Scaling.STRONG: ("#d55e00", "s", "--")}
@@ -137,7 +137,7 @@ def draw_efficiency(axes: Axes, curves: dict[Scaling, list[Point]]) -> None:
 
 def draw_components(axes: Axes, curve: Sequence[Point]) -> None:
     """Draw what a step is spent on for each number of boards, at typical constants."""
-    names = list(curve[0].at[Level.TYPICAL].components)
+    names = shown_components(curve)
     below = [0.0] * len(curve)
     places = range(len(curve))
     for i, name in enumerate(names):

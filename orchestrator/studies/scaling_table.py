@@ -29,7 +29,7 @@ SPEED_COLUMNS = (
     "batch",
     "step (s)",
     "images/s",
-    "low – high",
+    "low–high",
     "efficiency",
     "roofline",
 )
@@ -39,9 +39,9 @@ COST_COLUMNS = (
     "power (kW)",
     "epochs",
     "to train",
-    "low – high",
+    "low–high",
     "energy (kWh)",
-    "low – high",
+    "low–high",
 )
 
 RECORD_COLUMNS = (
@@ -103,7 +103,7 @@ def _boards(point: Point) -> str:
 def _band(point: Point, show: Callable[[Prediction], str]) -> tuple[str, str]:
     """Return what is shown of a point at typical constants, and at low and high ones."""
     low, typical, high = (show(point.at[level]) for level in Level)
-    return typical, low if low == high else f"{low} – {high}"
+    return typical, low if low == high else f"{low}–{high}"
 
 
 def shown_epochs(point: Point) -> str:
@@ -175,20 +175,28 @@ def kwh(joules: float | None) -> str:
     return "–" if joules is None else digits(joules / KWH)
 
 
+def shown_components(points: Sequence[Point]) -> list[str]:
+    """Return the components that take at least half a millisecond of some step, typically."""
+    names = points[0].at[Level.TYPICAL].components
+    return [
+        name
+        for name in names
+        if max(point.at[Level.TYPICAL].components[name] for point in points) >= 0.5e-3
+    ]
+
+
 def component_columns(points: Sequence[Point]) -> tuple[str, ...]:
     """Return the columns of `component_rows`."""
-    return ("boards", *points[0].at[Level.TYPICAL].components, "step")
+    return ("boards", *shown_components(points), "step")
 
 
 def component_rows(points: Sequence[Point]) -> list[tuple[str, ...]]:
     """Return for each point what a step's seconds are spent on, at typical constants."""
+    names = shown_components(points)
+    typical = [(point.boards, point.at[Level.TYPICAL]) for point in points]
     return [
-        (
-            f"{point.boards:,}",
-            *(f"{seconds:.3f}" for seconds in point.at[Level.TYPICAL].components.values()),
-            f"{point.at[Level.TYPICAL].step_s:.3f}",
-        )
-        for point in points
+        (f"{n:,}", *(f"{at.components[name]:.3f}" for name in names), f"{at.step_s:.3f}")
+        for n, at in typical
     ]
 
 

@@ -113,7 +113,7 @@ def test_the_picture_names_what_it_shows(points):
     for axes in figure.axes:
         assert axes.get_legend() and axes.get_title()
     names = [text.get_text() for text in spent.get_legend().get_texts()]
-    assert sorted(names) == sorted(points[0].at[Level.TYPICAL].components)
+    assert names == ["update", "exchange", "compute"]  # from the top; nobody waits for images
 
 
 def test_the_picture_is_the_same_file_every_time(points, tmp_path):
