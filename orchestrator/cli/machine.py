@@ -28,7 +28,8 @@ BmpHost = Annotated[
     typer.Option("--bmp", metavar="HOST", help="Board management processor: temperatures, power."),
 ]
 Slots = Annotated[
-    str, typer.Option("--slots", help="Positions of our boards in its frame, with commas.")
+    str | None,
+    typer.Option("--slots", metavar="N,N", help="Positions of our boards in its frame; 0."),
 ]
 Server = Annotated[
     str | None,
@@ -62,7 +63,7 @@ def show(
     config: OptionalPath = None,
     host: Host = None,
     bmp: BmpHost = None,
-    slots: Slots = "0",
+    slots: Slots = None,
     spalloc: Server = None,
     name: Annotated[
         str | None,
@@ -91,9 +92,11 @@ def selftest(
     config: OptionalPath = None,
     host: Host = None,
     bmp: BmpHost = None,
-    slots: Slots = "0",
+    slots: Slots = None,
     spalloc: Server = None,
-    boards: Annotated[int, typer.Option("--boards", help="How many to ask the server for.")] = 1,
+    boards: Annotated[
+        int | None, typer.Option("--boards", help="How many to ask the server for; 1.")
+    ] = None,
     owner: Annotated[
         str | None, typer.Option("--owner", help="Who asks it, by custom an e-mail address.")
     ] = None,

@@ -24,23 +24,33 @@ def check_one(config: Path | None, host: str | None, server: str | None) -> None
         raise ArgumentError(f"which machine? give one of CONFIG, --host and --spalloc, not {found}")
 
 
-def parse_slots(bmp: str | None, slots: str) -> tuple[int, ...]:
-    """Return slots from "0,1,2".
+def check_belongs(option: str, given: object, needed: str, there: object) -> None:
+    """Refuse an option that means nothing without another.
 
     Raises
     ------
     ArgumentError
-        An item is no slot, or there is no BMP for them.
+        The option is given, the other is not.
+    """
+    if given is not None and there is None:
+        raise ArgumentError(f"{option} {given}: goes with {needed}, which is not given")
+
+
+def parse_slots(slots: str | None) -> tuple[int, ...]:
+    """Return slots from "0,1,2"; None is slot 0.
+
+    Raises
+    ------
+    ArgumentError
+        An item is no slot.
 
     Examples
     --------
-    >>> parse_slots("127.0.64.0", "0,2")
+    >>> parse_slots("0,2")
     (0, 2)
     """
-    if bmp is None and slots != "0":
-        raise ArgumentError(f"--slots {slots}: of which BMP? give --bmp too")
     found = []
-    for item in slots.split(","):
+    for item in ("0" if slots is None else slots).split(","):
         text = item.strip()
         if not text.isascii() or not text.isdigit() or int(text) > 23:
             raise ArgumentError(f"--slots: {item!r} is none of 0 to 23; give 0,1,2 or alike")

@@ -11,7 +11,12 @@ from rich.table import Table
 
 from orchestrator.boards.hardware import MachineControl, allocated, given_host, open_machine
 from orchestrator.boards.hardware.selftest import SelfTestReport, count, run_selftest
-from orchestrator.cli.machine_options import check_one, parse_chips, parse_slots
+from orchestrator.cli.machine_options import (
+    check_belongs,
+    check_one,
+    parse_chips,
+    parse_slots,
+)
 from orchestrator.cli.output import check_json, write_json
 from orchestrator.errors import ArgumentError, RunError
 from orchestrator.virtual.image import build_image
@@ -25,9 +30,9 @@ def selftest(
     *,
     host: str | None,
     bmp: str | None,
-    slots: str,
+    slots: str | None,
     server: str | None,
-    boards: int,
+    boards: int | None,
     owner: str | None,
     chips: str | None,
     timeout: float,
@@ -46,7 +51,11 @@ def selftest(
     """
     check_json(json_path)
     check_one(config, host, server)
-    chosen, places = parse_chips(chips), parse_slots(bmp, slots)
+    for option, value in (("--boards", boards), ("--owner", owner)):
+        check_belongs(option, value, "--spalloc", server)
+    check_belongs("--bmp", bmp, "--host", host)
+    check_belongs("--slots", slots, "--bmp", bmp)
+    chosen, places = parse_chips(chips), parse_slots(slots)
     if not 0 < timeout < float("inf"):
         raise ArgumentError(f"--timeout is {timeout:g}: give a number of seconds above 0")
     progress = Console(stderr=True, highlight=False)
@@ -59,7 +68,9 @@ def selftest(
         if config is not None:
             control = stack.enter_context(_virtual(config))
         elif server is not None:
-            control = stack.enter_context(_from_server(server, boards, owner, note))
+            control = stack.enter_context(
+                _from_server(server, 1 if boards is None else boards, owner, note)
+            )
         else:
             assert host is not None  # by check_one
             given = given_host(host, bmp=bmp, slots=places)

@@ -11,7 +11,7 @@ from orchestrator.boards.hardware.allocation_server import ServerLink, ServerMac
 from orchestrator.boards.hardware.bmp import BmpLink
 from orchestrator.boards.hardware.look import Sight, look
 from orchestrator.boards.hardware.selftest import count
-from orchestrator.cli.machine_options import check_one, parse_slots
+from orchestrator.cli.machine_options import check_belongs, check_one, parse_slots
 from orchestrator.cli.output import check_json, write_json
 from orchestrator.errors import ArgumentError, RunError
 from orchestrator.machine import Faults, Machine, triads
@@ -35,7 +35,7 @@ def show(
     *,
     host: str | None,
     bmp: str | None,
-    slots: str,
+    slots: str | None,
     server: str | None,
     name: str | None,
     plot: Path | None,
@@ -56,11 +56,10 @@ def show(
     if plot is not None:
         check_plot(plot)
     check_one(config, host, server)
-    if name is not None and server is None:
-        raise ArgumentError(f"--machine {name}: of which server? give --spalloc")
-    places = parse_slots(bmp, slots)
-    if bmp is not None and host is None:
-        raise ArgumentError(f"--bmp {bmp}: of which board? give --host")
+    check_belongs("--machine", name, "--spalloc", server)
+    check_belongs("--bmp", bmp, "--host", host)
+    check_belongs("--slots", slots, "--bmp", bmp)
+    places = parse_slots(slots)
     if config is not None:
         view = view_of_config(config)
     elif server is not None:
@@ -179,6 +178,7 @@ def print_view(view: MachineView, console: Console) -> None:
         f"{view.name}: {count(machine.n_boards, 'board')}, {machine.n_chips:,} chips, "
         f"{machine.n_application_cores:,} application cores, {machine.n_links:,} links",
         style="bold",
+        soft_wrap=True,
     )
     console.print(draw_text(view, console.width))
     console.print(legend(view))
