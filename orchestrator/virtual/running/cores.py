@@ -39,7 +39,7 @@ _MOST_CYCLES: Final = 5_000_000
 """Of all cores together in a long round: some 10 ms of the host's time."""
 
 _MOST_STARTS: Final = 4
-"""Cores that are started in a round: an emulator takes 6 ms to make."""
+"""Cores that are started in a round: an emulator takes 8 ms to make."""
 
 _LOAD_WORDS: Final = SYSTEM_RAM + 16
 """Where the loader finds the program's address and, in the next word, application and flags."""

@@ -27,6 +27,10 @@ HOP_CYCLES: Final = 20
 """Cycles at 200 MHz from a router's input to its output: 100 ns at most, beside the link."""
 
 
+_LINKS: Final = tuple(Link)
+_OPPOSITES: Final = tuple(link.opposite for link in Link)
+
+
 class Sent(NamedTuple):
     """A packet that a core sent: when (machine cycle), on which chip."""
 
@@ -94,7 +98,7 @@ class Network:
     ) -> Iterator[_Visit]:
         x, y = visit.chip
         for number in _bits(to.links):
-            link = Link(number)
+            link = _LINKS[number]
             there = self._surroundings.neighbour(x, y, link)
             if there is None:
                 router.dropped(packet, 1 << number)
@@ -105,9 +109,9 @@ class Network:
             loss = self._surroundings.loss(x, y, link)
             if loss and self._random.random() < loss:
                 continue
-            if PacketType.of(packet) is PacketType.NEAREST_NEIGHBOUR:
+            if PacketType.of(packet) == PacketType.NEAREST_NEIGHBOUR:
                 continue  # it ends at the neighbour's monitor, whose program is not emulated
-            yield _Visit(end + HOP_CYCLES, there, link.opposite)
+            yield _Visit(end + HOP_CYCLES, there, _OPPOSITES[number])
 
 
 def _bits(mask: int) -> Iterator[int]:

@@ -48,10 +48,10 @@ class PacketType(IntEnum):
     NEAREST_NEIGHBOUR = 2
     FIXED_ROUTE = 3
 
-    @classmethod
-    def of(cls, packet: Packet) -> "PacketType":
-        """Return the type of a packet."""
-        return cls(packet.control >> 6 & 3)
+    @staticmethod
+    def of(packet: Packet) -> int:
+        """Return the type of a packet, as a plain number: it is asked for at every hop."""
+        return packet.control >> 6 & 3
 
 
 class Destinations(NamedTuple):
@@ -79,6 +79,7 @@ class Router:
         self._memory = memory
         self._registers = memory.router
         self._match = emulator_library().router_match
+        self._chip = memory.state.ctypes.data
         self._filters = b""
         self._counted: dict[tuple[int, ...], list[int]] = {}
 
@@ -93,13 +94,13 @@ class Router:
             The link of this chip on which it arrived, None from one of the chip's cores.
         """
         kind = PacketType.of(packet)
-        if kind is PacketType.FIXED_ROUTE:
+        if kind == PacketType.FIXED_ROUTE:
             return _of_route(int(self._registers[_FIXED_ROUTE]))
-        if kind is PacketType.NEAREST_NEIGHBOUR:
+        if kind == PacketType.NEAREST_NEIGHBOUR:
             return Destinations(_neighbours(packet), 0)
-        if kind is PacketType.POINT_TO_POINT:
+        if kind == PacketType.POINT_TO_POINT:
             return None
-        entry = self._match(self._memory.state.ctypes.data, packet.key)
+        entry = self._match(self._chip, packet.key)
         if entry < _ENTRIES:
             return _of_route(int(self._registers[_ROUTES + entry]))
         if came_by is None:
@@ -128,7 +129,7 @@ class Router:
             self._filters = filters.tobytes()
             self._counted.clear()
         key = (
-            packet.control >> 6 & 3,
+            PacketType.of(packet),
             packet.payload is None,
             came_by is not None,
             to is not None and not to.default,
