@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cache, cached_property
+from functools import cache
 from importlib.resources import files
 from math import log
 from typing import Any
@@ -140,15 +140,6 @@ class CycleTable:
     passes: Mapping[Pass, tuple[Measured, ...]]
     elements: Mapping[Element, Cost]
 
-    @cached_property
-    def products(self) -> Mapping[str, Cost]:
-        """Return what a product takes by the name of its kernel: pass and measured layer."""
-        return {
-            f"{pass_} {entry.layer}": entry.per_product
-            for pass_, entries in self.passes.items()
-            for entry in entries
-        }
-
     def nearest(
         self, pass_: Pass, kernel: tuple[int, int], channels: int, stride: int, positions: int,
         reduction: int,
@@ -195,6 +186,25 @@ class CycleTable:
         """Return what laying out one weight for a pass takes: read and written once a step."""
         one = self.nearest(pass_, kernel, channels, stride, positions, reduction)
         return Cost(one.packing_cycles, 4.0 if one.packing_cycles else 0.0)
+
+    def product(self, kernel: str) -> Cost:
+        """Return what a product takes of a layer named with its pass.
+
+        Parameters
+        ----------
+        kernel : as ``weight gradient 28x28 512-128 1x1/1``: pass, size of the input, channels,
+            window and stride.
+        """
+        pass_, size, channels, window = kernel.rsplit(" ", 3)
+        layer = _Layer.named(f"{size} {channels} {window}")
+        return self.convolution(
+            Pass(pass_),
+            layer.kernel,
+            layer.c,
+            layer.stride,
+            layer.positions,
+            layer.reduction(pass_),
+        )
 
     def element(self, kernel: Element) -> Cost:
         """Return what an element takes of a kernel that is no convolution."""
@@ -256,30 +266,55 @@ def parse_table(data: Mapping[str, Any]) -> CycleTable:
     return CycleTable({each: tuple(found) for each, found in passes.items()}, elements)
 
 
-def _measured(layer: str, pass_: Pass, figures: Mapping[str, Any], rate: float) -> Measured:
-    """Return an entry; a layer is named ``HxW C-K RxS/STRIDE`` with the size of its input."""
-    size, channels, kernel = layer.split(" ")
-    window, _, stride_text = kernel.partition("/")
-    stride = int(stride_text)
-    height, width = map(int, size.split("x"))
-    c, k = map(int, channels.split("-"))
-    r, s = map(int, window.split("x"))
+@dataclass(frozen=True, slots=True)
+class _Layer:
+    """A layer as its name describes it: ``HxW C-K RxS/STRIDE``, with the size of its input."""
+
+    size: tuple[int, int]
+    c: int
+    k: int
+    kernel: tuple[int, int]
+    stride: int
+
+    @classmethod
+    def named(cls, name: str) -> "_Layer":
+        size, channels, kernel = name.split(" ")
+        window, _, stride = kernel.partition("/")
+        (height, width), (r, s) = (map(int, text.split("x")) for text in (size, window))
+        c, k = map(int, channels.split("-"))
+        return cls((height, width), c, k, (r, s), int(stride))
+
+    @property
+    def positions(self) -> int:
+        """Return those of the output: padded to the input's, or one for a window of all."""
+        if self.kernel == self.size:
+            return 1
+        return -(-self.size[0] // self.stride) * -(-self.size[1] // self.stride)
+
+    def reduction(self, pass_: str) -> int:
+        """Return the channels that a pass sums over, 0 for a weight gradient."""
+        return {Pass.FORWARD: self.c, Pass.INPUT_GRADIENT: self.k}.get(Pass(pass_), 0)
+
+
+def _measured(name: str, pass_: Pass, figures: Mapping[str, Any], rate: float) -> Measured:
+    layer = _Layer.named(name)
     macs = int(figures["macs"])
     asleep = float(figures["sleep_cycles"])
     awake = float(figures["cycles"]) - asleep
     if macs < 1 or not 0 <= asleep or not awake > 0:
-        raise ArgumentError(f"{layer}: {macs} products in {awake} cycles")
+        raise ArgumentError(f"{name}: {macs} products in {awake} cycles")
     cost = Cost(awake, figures["dma_bytes"], figures["dma_transfers"], asleep * rate)
-    reduction = {Pass.FORWARD: c, Pass.INPUT_GRADIENT: k, Pass.WEIGHT_GRADIENT: 0}[pass_]
-    other = min({Pass.FORWARD: k, Pass.INPUT_GRADIENT: c}.get(pass_, 1), SHARE_CHANNELS)
+    reduction = layer.reduction(pass_)
+    other = {Pass.FORWARD: layer.k, Pass.INPUT_GRADIENT: layer.c}.get(pass_, 1)
+    weights = layer.kernel[0] * layer.kernel[1] * max(reduction, 1) * min(other, SHARE_CHANNELS)
     return Measured(
-        layer=layer,
-        kind=kind_of((r, s), c),
-        strided=stride > 1,
-        positions=-(-height // stride) * -(-width // stride),
+        layer=name,
+        kind=kind_of(layer.kernel, layer.c),
+        strided=layer.stride > 1,
+        positions=layer.positions,
         reduction=reduction,
         per_product=cost * (1 / macs),
-        packing_cycles=figures["packing_cycles"] / (r * s * max(reduction, 1) * other),
+        packing_cycles=figures["packing_cycles"] / weights,
     )
 
 

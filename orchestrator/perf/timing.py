@@ -80,12 +80,12 @@ def loads_of(program: Program) -> Loads:
     cores = int(program.cores.max())
     phases = tuple(phase_load(phase, program.n_chips, cores) for phase in program.phases)
     products = other = roofline = 0.0
-    costs = load_table().products
+    table = load_table()
     for work in (work for phase in program.phases for work in phase.work):
         cycles = float(work.cycles.sum())
         if work.unit == PRODUCTS:
             products += cycles
-            roofline += float(work.amount.sum()) * costs[work.kernel].cycles
+            roofline += float(work.amount.sum()) * table.product(work.kernel).cycles
         else:
             other += cycles
     links = sum(float((load.before.links + load.beside.links).sum()) for load in phases)

@@ -32,6 +32,7 @@ def test_a_measured_layer_costs_what_was_measured(layer):
         assert cost.dma_bytes == pytest.approx(figures["dma_bytes"])
         assert cost.dma_transfers == pytest.approx(figures["dma_transfers"])
         assert cost.waited_bytes == pytest.approx(figures["sleep_cycles"] / 4)
+        assert load_table().product(f"{name} {layer['name']}") * figures["macs"] == cost
         share_weights = r * s * max(reduction, 1) * 64
         packing = load_table().packing(*asked) * share_weights
         assert packing.cycles == pytest.approx(figures["packing_cycles"])
@@ -51,6 +52,13 @@ def test_a_measured_layer_costs_what_was_measured(layer):
 )
 def test_a_layer_not_measured_takes_the_nearest(asked, layer):
     assert load_table().nearest(*asked).layer == layer
+
+
+def test_a_layer_can_be_named():
+    """A dense layer on a map is a window of all of it: one position."""
+    table = load_table()
+    named = table.product("forward 7x7 512-4096 7x7/1")
+    assert named == table.convolution(Pass.FORWARD, (7, 7), 512, 1, 1, 512)
 
 
 def test_every_kernel_that_is_no_convolution_is_there():
