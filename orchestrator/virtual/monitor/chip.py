@@ -45,6 +45,7 @@ from orchestrator.wire.numbers import CoreState
 IN_ERROR: Final = (CoreState.DEAD, CoreState.RUN_TIME_ERROR, CoreState.WATCHDOG)
 """States of a core that answers nothing and takes no signal."""
 
+_NOT_LOADED: Final = (CoreState.DEAD, CoreState.POWERED_DOWN, CoreState.IDLE)
 _P2P_COLUMN_BYTES: Final = 128
 _P2P_COLUMNS: Final = 256
 _HOP_TABLE_BYTES: Final = 1 << 18
@@ -134,8 +135,8 @@ class MonitoredChip:
         """Take over a machine in which chips or links have died, and the link towards (0, 0)."""
         self.machine = machine
         self.parent = parent
-        links = sum(1 << i for i, end in enumerate(machine.links[self.position]) if end is not None)
-        self.space.write(SYSTEM_VARIABLES + Sv.LINKS, bytes([links]))
+        links = bytes([machine.link_bits(self.position)])
+        self.space.write(SYSTEM_VARIABLES + Sv.LINKS, links)
         self._p2p = None
         self._columns_to_fill = set(range(_P2P_COLUMNS))
 
@@ -160,7 +161,7 @@ class MonitoredChip:
         return [
             core
             for core, app in enumerate(self.app_ids()[: self.n_cores])
-            if core and app & mask == wanted and states[core] not in (CoreState.IDLE, *IN_ERROR[:1])
+            if core and app & mask == wanted and states[core] not in _NOT_LOADED
         ]
 
     def set_loaded(self, core: int, app_id: int, now: float) -> None:
@@ -175,10 +176,9 @@ class MonitoredChip:
 
     def summary(self) -> ChipSummary:
         """Return what ``INFO`` says of the chip."""
-        ends = self.machine.links[self.position]
         return ChipSummary(
             n_cores=self.n_cores,
-            links=sum(1 << link for link, there in enumerate(ends) if there is not None),
+            links=self.machine.link_bits(self.position),
             router_entries=self.routes.largest,
             ethernet_up=self.has_ethernet,
             sdram_bytes=self.heap.largest,

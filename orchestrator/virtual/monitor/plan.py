@@ -54,6 +54,10 @@ class MachinePlan:
     chips: Mapping[Chip, ChipPlan]
     links: Mapping[Chip, tuple[Chip | None, ...]]
 
+    def link_bits(self, chip: Chip) -> int:
+        """Return the links of a chip that work, bit ``link`` for each."""
+        return sum(1 << link for link, end in enumerate(self.links[chip]) if end is not None)
+
     def parents(self) -> dict[Chip, int]:
         """Return of each chip the link towards (0, 0), `NO_PARENT` there.
 

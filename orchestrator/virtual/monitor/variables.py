@@ -104,7 +104,6 @@ def write_variables(
     base = SYSTEM_VARIABLES
     space.write(base, boot.variables)
     ethernet_x, ethernet_y = plan.ethernet
-    links = sum(1 << i for i, there in enumerate(machine.links[chip]) if there is not None)
     virtual_of = [_NO_CORE] * _MAP_ENTRIES
     for virtual, physical in enumerate(plan.physical_cores):
         virtual_of[physical] = virtual
@@ -119,7 +118,7 @@ def write_variables(
         (Sv.IS_ROOT, "B", (chip == (0, 0),)),
         (Sv.SYSTEM_RAM_HEAP, "2I", (SYSTEM_RAM_HEAP, USER_HEAP)),
         (Sv.IOBUF_BYTES, "3I", (_IOBUF_BYTES, SDRAM, _BUFFER_WORDS)),
-        (Sv.LINKS, "B", (links,)),
+        (Sv.LINKS, "B", (machine.link_bits(chip),)),
         (Sv.PHYSICAL_TO_VIRTUAL, f"{_MAP_ENTRIES}B", virtual_of),
         (Sv.VIRTUAL_TO_PHYSICAL, f"{_MAP_ENTRIES}B", (*plan.physical_cores, *missing)),
         (Sv.N_CORES, "2B", (len(plan.physical_cores),) * 2),

@@ -104,6 +104,11 @@ def load_faults(path: str | Path) -> FaultsConfig:
 class DatagramFaults:
     """Decides for one datagram after the other, in one direction.
 
+    Attributes
+    ----------
+    idle
+        Whether nothing ever happens to a datagram.
+
     Examples
     --------
     >>> lossy = DatagramFaults(DatagramFaultsConfig(loss=Fraction(1, 2)), seed=1)

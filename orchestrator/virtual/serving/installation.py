@@ -74,6 +74,11 @@ class Installation:
         Those that are booted.
     site
         The boards as they stand.
+
+    Raises
+    ------
+    ArgumentError
+        A dead part, or one in the plan of faults, does not exist.
     """
 
     def __init__(
@@ -96,6 +101,27 @@ class Installation:
             for place in board_places(config)
         }
         self.machines: list[BootedMachine] = []
+        self._check_faults()
+
+    def _check_faults(self) -> None:
+        """Raise ArgumentError where the plan of faults names a part that does not exist."""
+        faults = self._faults
+        for board in faults.silent_boards:
+            self._check_board(board)
+        lossy = ((link.x, link.y) for link in faults.lossy_links)
+        others = (part[:2] for part in (*faults.dead_links, *faults.trapped_cores))
+        for place in (*faults.dead_chips, *lossy, *others):
+            self._check_chip(place)
+
+    def _check_board(self, board: Board) -> None:
+        if board not in self.boards:
+            raise ArgumentError(f"faults: there is no board {board}")
+
+    def _check_chip(self, place: Chip) -> None:
+        x, y = place
+        machine = self.site.machine
+        if not (0 <= x < machine.width and 0 <= y < machine.height and machine.cores[place]):
+            raise ArgumentError(f"faults: there is no working chip {place}")
 
     def close(self) -> None:
         """End all cores and close the boards' extra ports."""
@@ -254,8 +280,7 @@ class Installation:
 
     def silence(self, board: Board, silent: bool) -> None:
         """Let a board answer nothing any more, or answer again."""
-        if board not in self.boards:
-            raise ArgumentError(f"there is no board {board}")
+        self._check_board(board)
         self.boards[board].silent = silent
 
     def kill_chip(self, place: Chip) -> None:
@@ -279,7 +304,14 @@ class Installation:
             machine.trap(at, core)
 
     def _find(self, place: Chip) -> list[tuple[BootedMachine, Chip]]:
-        """Return the booted machine that a chip is in, and where; none while it is not booted."""
+        """Return the booted machine that a chip is in, and where; none while it is not booted.
+
+        Raises
+        ------
+        ArgumentError
+            There is no such chip.
+        """
+        self._check_chip(place)
         return [
             (machine, at)
             for machine in self.machines

@@ -62,7 +62,8 @@ class VirtualMachine:
     Raises
     ------
     ArgumentError
-        The addresses are not loopback and that was not allowed, or a dead part does not exist.
+        The addresses are not loopback and that was not allowed, or a part that is to be dead or to
+        fail does not exist.
     RunError
         An address cannot be had.
     """
@@ -85,7 +86,7 @@ class VirtualMachine:
             )
         self._due: float | None = 0.0
         self.installation = Installation(config, open_cores, self, faults, report)
-        self._network = Network(self._run_cores)
+        self._network = Network(self._run_cores, report)
         self._network.set_faults(faults)
         try:
             self._open_ports()
@@ -177,7 +178,7 @@ class VirtualMachine:
         Raises
         ------
         RunError
-            Datagrams have brought mistakes of this program to light, after which it went on.
+            Mistakes of this program came to light.
         """
         try:
             self._network.serve()
@@ -187,11 +188,14 @@ class VirtualMachine:
 
     def _raise_errors(self) -> None:
         errors = self._network.errors
-        if errors:
-            raise RunError(
-                f"{len(errors)} datagrams were not answered because of a mistake in the virtual "
-                f"machine; the first: {type(errors[0]).__name__}: {errors[0]}"
-            ) from errors[0]
+        if not errors:
+            return
+        if isinstance(errors[0], RegattaError):
+            raise errors[0]
+        raise RunError(
+            f"{len(errors)} mistakes in the virtual machine came to light; the first: "
+            f"{type(errors[0]).__name__}: {errors[0]}"
+        ) from errors[0]
 
     def stop(self) -> None:
         """End serving; may be called from a signal handler or another thread."""

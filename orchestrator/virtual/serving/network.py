@@ -31,6 +31,7 @@ _AT_ONCE: Final = 64
 """Datagrams taken from a socket before the next one's turn."""
 
 _LONGEST_WAIT_S: Final = 3600.0
+MAX_ERRORS: Final = 10
 
 
 class Network:
@@ -42,14 +43,19 @@ class Network:
         Called in every round with whether datagrams came; returns in how many seconds to call it
         again without any, None for not at all.
 
+    report
+        Called with a line of text when something goes wrong.
+
     Attributes
     ----------
     errors
-        Mistakes of the program that a datagram brought to light; serving goes on after them.
+        The first mistakes of the program that came to light, at most `MAX_ERRORS`. Serving goes on
+        after those that a datagram brought to light.
     """
 
-    def __init__(self, work: Callable[[bool], float | None]):
+    def __init__(self, work: Callable[[bool], float | None], report: Callable[[str], None]):
         self._work = work
+        self._report = report
         self._selector = selectors.DefaultSelector()
         self._sockets: dict[tuple[str, int], socket.socket] = {}
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
@@ -135,7 +141,9 @@ class Network:
 
     def start(self) -> None:
         """Serve in a thread of its own."""
-        self._thread = threading.Thread(target=self.serve, name="virtual machine", daemon=True)
+        self._thread = threading.Thread(
+            target=self._serve_in_thread, name="virtual machine", daemon=True
+        )
         self._thread.start()
         self._started.wait()
 
@@ -171,6 +179,12 @@ class Network:
             self._wake.send(b"\0")
         except OSError:  # enough bytes are on their way, or it is closed
             return
+
+    def _serve_in_thread(self) -> None:
+        try:
+            self.serve()
+        except Exception as error:
+            self._note(error)
 
     def serve(self) -> None:
         """Serve until `stop`."""
@@ -219,13 +233,18 @@ class Network:
             try:
                 receiver(datagram, host)
             except Exception as error:
-                self.errors.append(error)
+                self._note(error)
 
         if self._received.idle:
             take()
             return
         for delay in self._received.delays():
             self.after(delay, take)
+
+    def _note(self, error: Exception) -> None:
+        if len(self.errors) < MAX_ERRORS:
+            self.errors.append(error)
+            self._report(f"a mistake in the virtual machine: {type(error).__name__}: {error}")
 
     def _run_timers(self) -> None:
         now = time.monotonic()

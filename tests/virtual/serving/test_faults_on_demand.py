@@ -100,6 +100,24 @@ def test_faults_need_not_be_in_a_booted_board():
     assert boards.ask(B0, 3, 3, Command.INFO)[0] == Result.OK
     with pytest.raises(ArgumentError, match="no board"):
         boards.installation.silence((0, 0, 1), True)
+    with pytest.raises(ArgumentError, match="no working chip"):
+        boards.installation.kill_chip((7, 0))
+
+
+@pytest.mark.parametrize(
+    ("faults", "message"),
+    [
+        (FaultsConfig(silent_boards=((0, 0, 1),)), "no board (0, 0, 1)"),
+        (FaultsConfig(dead_chips=((8, 0),)), "no working chip (8, 0)"),
+        (FaultsConfig(dead_links=((0, 7, 0),)), "no working chip (0, 7)"),
+        (FaultsConfig(lossy_links=(LossyLinkConfig(x=9, y=0, link=0, loss=1),)), "(9, 0)"),
+        (FaultsConfig(trapped_cores=((1, 1, 3),)), "no working chip (1, 1)"),
+    ],
+)
+def test_faults_of_parts_that_do_not_exist_are_refused(faults, message):
+    with pytest.raises(ArgumentError) as raised:
+        Boards("{shape: spinn5, dead: {chips: [[1, 1]]}}", faults=faults)
+    assert message in str(raised.value)
 
 
 def test_the_same_seed_meets_the_same_datagrams():

@@ -1,10 +1,12 @@
 import socket
+import threading
 
 import pytest
 from boards import request
 
 from orchestrator.errors import ArgumentError, ConfigError, RunError
 from orchestrator.machine.links import Link
+from orchestrator.virtual.monitor.cores import StateCores
 from orchestrator.virtual.serving.configuration import (
     VirtualMachineConfig,
     board_places,
@@ -94,23 +96,25 @@ def test_two_machines_cannot_have_one_address():
         pass  # it is free again
 
 
-def test_a_mistake_in_a_handler_is_told_at_the_end():
-    class Broken:
-        def __init__(self, surroundings):
-            pass
+class Broken(StateCores):
+    """Cores with a planted mistake."""
 
-        def poll(self, seconds):
-            return None
+    def deliver(self, x, y, message):
+        raise ZeroDivisionError("planted")
 
-        def close(self):
-            pass
 
-        def deliver(self, x, y, message):
-            raise ZeroDivisionError("a planted mistake")
+class Failing(StateCores):
+    """Cores that fail as soon as they run."""
 
+    def poll(self, seconds):
+        raise RunError("no core can run")
+
+
+def test_a_mistake_in_a_handler_is_told_and_serving_goes_on():
     config = VirtualMachineConfig(shape="spinn3", base_address="127.0.174.0", booted=True)
-    with pytest.raises(RunError, match="1 datagrams .* ZeroDivisionError: a planted mistake"):
-        with VirtualMachine(config, open_cores=Broken) as machine:
+    events = []
+    with pytest.raises(RunError, match="1 mistakes .* ZeroDivisionError: planted"):
+        with VirtualMachine(config, open_cores=Broken, report=events.append) as machine:
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as opened:
                 opened.connect((machine.places[0].address, 17893))
                 opened.settimeout(5)
@@ -119,3 +123,19 @@ def test_a_mistake_in_a_handler_is_told_at_the_end():
                 opened.send(bytes(to_core))
                 opened.send(request(0, 0, 0))
                 assert opened.recv(512), "it goes on serving"
+    assert any("ZeroDivisionError: planted" in event for event in events)
+
+
+def test_cores_that_fail_end_serving_with_their_error():
+    config = VirtualMachineConfig(shape="spinn3", base_address="127.0.174.0", booted=True)
+    failed = threading.Event()
+
+    def report(text):
+        if "no core can run" in text:
+            failed.set()
+
+    with pytest.raises(RunError, match="^no core can run$"):
+        with VirtualMachine(config, open_cores=Failing, report=report):
+            assert failed.wait(10)
+    with pytest.raises(RunError, match="^no core can run$"):
+        VirtualMachine(config, open_cores=Failing).serve()
