@@ -80,9 +80,12 @@ def selftest(
         if cores:  # else `run_selftest` says what is wrong with the chips
             control.load(image.binary, cores)
         report = run_selftest(control, image.symbols, chips=chosen, timeout=timeout, note=note)
-        control.stop()
-    print_report(report)
-    write_json(json_path, report.as_json())
+        print_report(report)
+        write_json(json_path, report.as_json())
+        try:
+            control.stop()
+        except RunError as error:
+            note(f"the program is still on the cores, until the next start ends it: {error}")
     if not report.well:
         sick = ", ".join(count(n, part) for part, n in report.counts() if n)
         raise RunError(f"the machine is not well: {sick}")
