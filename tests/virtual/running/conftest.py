@@ -51,9 +51,6 @@ class Row:
         self.sent.append(((x, y), message))
         return Result.OK
 
-    def allocate(self, x: int, y: int, size: int, app_id: int) -> int:
-        raise AssertionError("cores allocate their own blocks")
-
     def changed(self, x: int, y: int, core: int, state: CoreState) -> None:
         self.states.setdefault(((x, y), core), []).append(state)
 
