@@ -29,9 +29,12 @@ PARITY_COMMANDS = """
 ```
 python -m orchestrator.studies.parity configs/cifar10_resnet8.yaml --seeds 0,1,2,3,4 \\
     --set train.ghost_batch=128 --set train.eval_every_epochs=10 --output docs/accuracy/parity
+python -m orchestrator.studies.parity configs/cifar10_resnet20.yaml --seeds 0,1 \\
+    --set train.ghost_batch=128 --set train.epochs=10 --set train.eval_every_epochs=10 \\
+    --output docs/accuracy/parity
 ```
 
-trains them, and goes on where it was interrupted. The ghost batch of 128 is the whole batch, so
+train them, and go on where they were interrupted. The ghost batch of 128 is the whole batch, so
 that batch norm is what every PyTorch user has. The table has the pairs that are trained so far:
 their results, with whole configurations, are in `docs/accuracy/parity/`, and
 `python docs/accuracy/render.py` makes this page of them.
