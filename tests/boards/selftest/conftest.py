@@ -5,6 +5,9 @@ from collections.abc import Callable, Iterator
 import pytest
 from in_process import InProcess
 
+from orchestrator.boards.hardware.selftest import run as selftest_run
+from orchestrator.boards.hardware.selftest.cases import every_case
+from orchestrator.boards.hardware.selftest.recording import Recording, record
 from orchestrator.errors import MissingToolError
 from orchestrator.machine import spinn3
 from orchestrator.virtual.image import Image, build_image
@@ -19,9 +22,18 @@ def image() -> Image:
         pytest.skip(str(error))
 
 
+@pytest.fixture(scope="session")
+def recording(image: Image) -> Recording:
+    """All cases for this image, recorded once."""
+    return record(every_case(), image.symbols)
+
+
 @pytest.fixture
-def open_door(image: Image) -> Iterator[Callable[..., InProcess]]:
+def open_door(
+    image: Image, recording: Recording, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., InProcess]]:
     """Open four chips; `cores` and `dead` are those of `InProcess`."""
+    monkeypatch.setattr(selftest_run, "record", lambda cases, symbols: recording)
     doors = []
 
     def open_(cores: tuple[int, ...] = (1,), **options) -> InProcess:

@@ -17,11 +17,6 @@ from orchestrator.virtual.tasks import TASK_WORDS, Sync, Task
 CORE = CoreId(0, 0, 1)
 
 
-@pytest.fixture(scope="module")
-def recording(image: Image) -> Recording:
-    return record(every_case(), image.symbols)
-
-
 def run(door: InProcess, recording: Recording, shared: int, own: int) -> bytes:
     """Return the results of all cases with their memory in these places."""
     tape = own + recording.own_bytes
