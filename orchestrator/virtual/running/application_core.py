@@ -221,11 +221,14 @@ class ApplicationCore:
         return CoreState(self._shown) if self._shown in _STATES else None
 
     def end(self, state: CoreState | None = None) -> None:
-        """Stop it for good and free its emulator; `state` is shown in its VCPU block."""
+        """Stop it for good; `state` is shown in its VCPU block."""
         if state is not None:
             self._block[Vcpu.STATE] = state
         self.ended = True
         self._commands.clear()
+
+    def close(self) -> None:
+        """Free its emulator, which takes some milliseconds of the host."""
         if self.emulator is not None:
             self.emulator.close()
 

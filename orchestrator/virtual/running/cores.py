@@ -39,7 +39,7 @@ _MOST_CYCLES: Final = 5_000_000
 """Of all cores together in a long round: some 10 ms of the host's time."""
 
 _MOST_STARTS: Final = 4
-"""Cores that are started in a round: an emulator takes 8 ms to make."""
+"""Cores that are started in a round, and closed between two: an emulator takes 8 ms to make."""
 
 _LOAD_WORDS: Final = SYSTEM_RAM + 16
 """Where the loader finds the program's address and, in the next word, application and flags."""
@@ -78,6 +78,7 @@ class RunningCores:
         self._cores: dict[_Place, ApplicationCore] = {}
         self._awake: dict[_Place, ApplicationCore] = {}
         self._commanded: dict[_Place, ApplicationCore] = {}
+        self._dropped: list[ApplicationCore] = []
         self._timers: list[tuple[int, _Place]] = []
         self._routers: dict[Chip, Router] = {}
         self._sent: list[Sent] = []
@@ -167,6 +168,7 @@ class RunningCores:
         """End all cores."""
         for place in list(self._cores):
             self._drop(place)
+        self._close_dropped(len(self._dropped))
 
     def poll(self, seconds: float) -> float | None:
         """Let cores run in turn for about so many seconds of the host's time.
@@ -178,11 +180,12 @@ class RunningCores:
         """
         until = self._clock() + seconds
         while True:
+            self._close_dropped(_MOST_STARTS)
             self._give_commands()
             if not self._awake:
                 pause = self._next_timer()
                 if pause is None or pause > 0:
-                    return pause
+                    return 0.0 if self._dropped else pause
             self._round()
             if self._clock() >= until:
                 return 0.0
@@ -346,6 +349,12 @@ class RunningCores:
         self._commanded.pop(place, None)
         if core is not None:
             core.end()
+            self._dropped.append(core)
+
+    def _close_dropped(self, most: int) -> None:
+        for core in self._dropped[:most]:
+            core.close()
+        del self._dropped[:most]
 
     def _router(self, chip: Chip) -> Router:
         if chip not in self._routers:
