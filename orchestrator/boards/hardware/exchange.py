@@ -1,8 +1,7 @@
 """Moves requests and answers between this host and boards: many under way at once, on many boards.
 
 One UDP socket a board, all served by one loop. It takes every answer that has come before it sends
-again, so that one wake-up serves several datagrams; data go from and to the caller's memory
-without another copy here.
+again, so that one wake-up serves several datagrams.
 """
 
 import select
@@ -176,7 +175,8 @@ class _Stream:
     def _transmit(self, request: Request, sequence: int) -> bool:
         """Send one datagram; False if the host's buffers are full: then it counts as lost."""
         try:
-            self.link.socket.sendmsg((datagram_head(request, sequence), request.data))
+            # Joined: quicker than to have the kernel gather two parts.
+            self.link.socket.send(datagram_head(request, sequence) + request.data)
         except BlockingIOError:
             return False
         except OSError:  # an earlier datagram found nobody: the board may still come

@@ -96,19 +96,13 @@ class Request(NamedTuple):
     into: Any
 
 
-_LAYOUT: Final = struct.Struct("<10s2H3I")
+_pack: Final = struct.Struct("<10s2H3I").pack
 
 
 def datagram_head(request: Request, sequence: int) -> bytes:
     """Return a request's datagram without its data."""
-    return _LAYOUT.pack(
-        request.header,
-        request.command,
-        sequence,
-        request.arg1,
-        request.arg2,
-        request.arg3,
-    )
+    _, header, command, arg1, arg2, arg3, _, _ = request
+    return _pack(header, command, sequence, arg1, arg2, arg3)
 
 
 def requests_of(piece: Piece, result: Any) -> Iterator[Request]:
