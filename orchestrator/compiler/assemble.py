@@ -3,6 +3,7 @@
 import numpy as np
 
 from orchestrator.compiler.behind import assign
+from orchestrator.compiler.data_memory import check_data_memory
 from orchestrator.compiler.memory import place
 from orchestrator.compiler.phase_time import Slice
 from orchestrator.compiler.program import Phase, Program, Split, WeightSplit
@@ -54,7 +55,7 @@ def assemble(
         phases=phases,
         gradients=tuple(draft.gradients),
         regions=place(draft.claims, len(phases), mesh.n),
-        dtcm_bytes=0,
+        dtcm_bytes=check_data_memory(site.network),
         router_entries=site.transfers.entries([e for phase in phases for e in phase.exchanges]),
         input_bytes=np.where(boards, int(np.ceil(share)), 0).astype(np.int64),
         macs=_macs(phases),

@@ -23,10 +23,10 @@ from orchestrator.compiler.program import Exchange, Floats, Gradient, Overlap, P
 from orchestrator.compiler.transfers import sliced
 from orchestrator.perf.rates import Rates, handling_seconds
 
-SLICE = 10e-3
+SLICE = 4e-3
 """Seconds that a slice of an exchange is to take about: phases take a few to a hundred ms."""
-MOST_SLICES = 8
-SWEEPS = 3
+MOST_SLICES = 16
+SWEEPS = 2
 
 
 def assign(draft: Draft, n_chips: int, n_cores: int, slice_: Slice, rates: Rates) -> None:

@@ -49,9 +49,9 @@ class Load:
 class Prices:
     """Prices choices on a site, for a number of packet-handling cores."""
 
-    def __init__(self, site: Site, shares: Shares, packet_cores: float, rates: Rates) -> None:
+    def __init__(self, site: Site, shares: Shares, packet_cores: int, rates: Rates) -> None:
         self._site, self._shares, self._rates = site, shares, rates
-        self._packet_cores = max(packet_cores, 1)
+        self.packet_cores = packet_cores
         self._uneven: dict[int, float] = {}
         self._columns: dict[int, float] = {}
         self._known: dict[object, object] = {}
@@ -211,7 +211,7 @@ class Prices:
 
     def _handling(self, sent: float, received: float) -> float:
         cycles = sent * self._rates.packet_send + received * self._rates.packet_receive
-        return cycles / (PACKET_BYTES * self._packet_cores * self._rates.clock)
+        return cycles / (PACKET_BYTES * max(self.packet_cores, 1) * self._rates.clock)
 
     def _delivery(
         self, key: object, have: Rectangles, need: Rectangles, element: float, same: bool,

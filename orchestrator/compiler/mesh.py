@@ -21,7 +21,7 @@ from orchestrator.machine.geometry import Ints
 from orchestrator.machine.links import Link
 from orchestrator.machine.machine import MONITORS, Machine
 
-CROWDING = 4
+CROWDING = 8
 """Power of a link's load, in even shares, that counts as hops: higher ones lengthen trees."""
 SWEEPS = 3
 """How often trees that go on at a time are grown around one another; more changed nothing."""

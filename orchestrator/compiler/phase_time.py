@@ -122,13 +122,15 @@ class PhaseLoad:
     Attributes
     ----------
     work, before, streamed, behind : of its kernels, and of its exchanges by overlap.
-    pieces : of the streamed exchanges; 0 where no work waits for a first piece.
+    awaited, pieces : of the streamed exchanges for whose first piece work waits; 0 pieces where
+        there are none.
     """
 
     work: WorkLoad
     before: ExchangeLoad
     streamed: ExchangeLoad
     behind: ExchangeLoad
+    awaited: ExchangeLoad
     pieces: int
 
     @cached_property
@@ -207,13 +209,14 @@ def phase_load(phase: Phase, n_chips: int, n_cores: int) -> PhaseLoad:
         )
         for overlap in Overlap
     }
-    waited = [e for e in phase.exchanges if e.overlap is Overlap.STREAMED and e.pieces]
+    awaited = [e for e in phase.exchanges if e.overlap is Overlap.STREAMED and e.pieces]
     return PhaseLoad(
         work_load(phase.work, n_chips, n_cores),
         by[Overlap.BEFORE],
         by[Overlap.STREAMED],
         by[Overlap.BEHIND],
-        min((e.pieces for e in waited), default=0),
+        exchange_load(awaited, n_chips),
+        min((each.pieces for each in awaited), default=0),
     )
 
 
@@ -243,7 +246,7 @@ def phase_time(load: PhaseLoad, slice_: Slice, rates: Rates) -> PhaseTime:
     exchanged = (load.beside.sent + load.beside.received) / rates.dma_chip
     first_piece = 0.0
     if load.pieces:
-        first_piece = exchange_time(load.streamed, slice_, rates).total / load.pieces
+        first_piece = exchange_time(load.awaited, slice_, rates).total / load.pieces
     return PhaseTime(
         before=exchange_time(load.before, slice_, rates),
         first_piece=first_piece,

@@ -109,7 +109,8 @@ class Exchange:
     ----------
     kind, tensor : what for, and the name of what is sent.
     overlap, pieces : how it lies beside the phase's work; pieces is 1 unless it is streamed, 0 if
-        it is and its first piece came behind the phase before, so that no work waits for it.
+        it is and no work waits for its first piece: that came behind the phase before, or other
+        work of this phase comes first.
     rounds : dependent rounds, each begun after the one before has ended: levels of a reduction.
     hops : links of the longest way of a transfer.
     source : int32 [n].

@@ -18,7 +18,7 @@ from scipy.sparse import csr_array
 
 from orchestrator.compiler.choices import UNEVEN, Choice, Load, Prices
 from orchestrator.compiler.layers import Apply, Conv, Network, Operation
-from orchestrator.compiler.program import Split, WeightSplit
+from orchestrator.compiler.program import Floats, Split, WeightSplit
 
 GROUPS = (1, 2, 3, 4, 6, 8, 12, 16)
 """Groups of channels that are weighed; more leave cores without a chunk of 32 on most layers."""
@@ -64,7 +64,7 @@ def cut_by(
 
 def choose(
     network: Network, prices: Prices, choices: list[Choice], memory: float, price: float
-) -> dict[str, Choice] | None:
+) -> "Found | None":
     """Return the best choice for every convolution, None where none fits the memory.
 
     Parameters
@@ -85,9 +85,26 @@ def choose(
         return None
     k = len(choices)
     taken = np.asarray(result.x)[: k * len(problem.convolutions)].reshape(-1, k).argmax(axis=1)
-    return {
+    chosen = {
         op.name: choices[int(index)] for op, index in zip(problem.convolutions, taken, strict=True)
     }
+    return Found(chosen, *problem.totals(np.asarray(result.x)))
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the search chose, and its estimates.
+
+    Attributes
+    ----------
+    choices : by convolution.
+    seconds : of the step.
+    handling : seconds that the packet-handling cores are busy.
+    """
+
+    choices: dict[str, Choice]
+    seconds: float
+    handling: float
 
 
 @dataclass
@@ -150,6 +167,15 @@ class _Problem:
         row, column, value = zip(*self._rows.entries, strict=True)
         matrix = csr_array((value, (row, column)), shape=(len(self._rows.low), self._size))
         return LinearConstraint(matrix, self._rows.low, self._rows.high)
+
+    def totals(self, x: Floats) -> tuple[float, float]:
+        """Return the time of a solution, and how long packet-handling cores are busy."""
+        busy = sum(
+            seconds * float(x[column])
+            for _, _, handling in self._sums
+            for column, seconds in handling.items()
+        )
+        return float(x[self._time :].sum()), busy
 
     def _price(self, op: Conv, choice: Choice, column: int) -> None:
         prices = self._prices

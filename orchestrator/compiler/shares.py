@@ -1,11 +1,13 @@
 """Deals a chip's part of a kernel to its cores, with what every share takes.
 
 Rows and chunks of 32 channels (for a weight gradient blocks of 32 x 32 weights) are laid out in a
-line, chunk after chunk, and each core takes an equal stretch: a few rectangles, none computed
-twice. Costs are measured ones per product and element (`orchestrator.perf.cycles`).
+line, chunk after chunk, and each core takes a stretch: a few rectangles, none computed twice.
+Stretches are equal, or longer for cores that have less to do beside. Costs are measured ones per
+product and element (`orchestrator.perf.cycles`).
 """
 
-from functools import cache
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -68,14 +70,23 @@ class Shares:
         flat = op.pointwise
         return _work(op.name, name, "MAC", flat, chip, core, rows, channels, inputs, amount, cost)
 
-    def weight_gradient(self, op: Conv, rows_summed: Rectangles, weights: Rectangles) -> Work:
+    def weight_gradient(
+        self, op: Conv, rows_summed: Rectangles, weights: Rectangles, beside: Sequence[Work] = ()
+    ) -> Work:
         """Return the shares of a chip's partial weight gradient.
 
         Parameters
         ----------
         rows_summed : the rows of the error that each chip sums over; their channels are ignored.
         weights : whose gradient each chip makes.
+        beside : what cores have to do in the same phase: those with less get more of this.
         """
+        block_weights = CHUNK * padded_inputs(op.x.channels, most=CHUNK) * op.taps
+        cost = self._table.convolution(
+            Pass.WEIGHT_GRADIENT, op.kernel, op.x.channels, op.stride, _positions(op), 0
+        )
+        row_cycles = op.y.width * block_weights * cost.cycles
+        busy = self._busy(beside)
         found = []
         for chip in np.flatnonzero((weights.sizes > 0) & (rows_summed.sizes > 0)).tolist():
             start, stop = rows_summed.rows[chip]
@@ -83,8 +94,8 @@ class Shares:
             high, wide = (
                 -(-int(end - first) // CHUNK) for first, end in ((top_k, end_k), (left, right))
             )
-            cores = int(self._computing[chip])
-            core, top, bottom, block = _blocks(int(stop - start), high * wide, cores)
+            cuts = self._cuts(chip, int(stop - start) * high * wide, row_cycles, busy)
+            core, top, bottom, block = _blocks(int(stop - start), cuts)
             k, c = top_k + block // wide * CHUNK, left + block % wide * CHUNK
             found.append(
                 np.stack(
@@ -96,11 +107,7 @@ class Shares:
             )  # fmt: skip
         chip, core, *sides = np.concatenate(found, axis=1)
         rows, outputs, inputs = (np.stack(sides[i : i + 2], axis=1) for i in (0, 2, 4))
-        block_weights = CHUNK * padded_inputs(op.x.channels, most=CHUNK) * op.taps
         amount = np.ptp(rows, axis=1) * op.y.width * block_weights
-        cost = self._table.convolution(
-            Pass.WEIGHT_GRADIENT, op.kernel, op.x.channels, op.stride, _positions(op), 0
-        )
         name = f"{Pass.WEIGHT_GRADIENT} {_title(op)}"
         extra = self._ends(op, amount, block_weights)
         return _work(
@@ -108,28 +115,33 @@ class Shares:
         )
 
     def elements(
-        self, node: str, kernel: Element, of: Map, result: Rectangles, times: float = 1.0
-    ) -> Work:
+        self, node: str, kernel: Element, of: Map, result: Rectangles, times: float = 1.0,
+        beside: Sequence[Work] = (),
+    ) -> Work:  # fmt: skip
         """Return the shares of a kernel over a tensor.
 
         Parameters
         ----------
         result : what each chip has of it, or makes of it.
         times : operations for each element, relative to those that were measured.
+        beside : as for a weight gradient.
         """
-        chip, core, rows, channels = self._grid(result, of.width)
-        amount = np.ptp(rows, axis=1) * _padded(channels)
         cost = self._table.element(kernel) * times
+        busy = self._busy(beside)
+        chip, core, rows, channels = self._grid(result, of.width, CHUNK * cost.cycles, busy)
+        amount = np.ptp(rows, axis=1) * _padded(channels)
         return _work(
             node, kernel, "element", True, chip, core, rows, channels, channels, amount, cost
         )
 
-    def flat(self, node: str, kernel: str, cost: Cost, amounts: Ints) -> Work:
+    def flat(
+        self, node: str, kernel: str, cost: Cost, amounts: Ints, beside: Sequence[Work] = ()
+    ) -> Work:
         """Return the shares of a kernel over so many elements on every chip, dealt one by one."""
+        busy = self._busy(beside)
         found = []
         for chip in np.flatnonzero(amounts).tolist():
-            cores = int(self._computing[chip])
-            cuts = np.arange(cores + 1) * int(amounts[chip]) // cores
+            cuts = np.array(self._cuts(chip, int(amounts[chip]), cost.cycles, busy))
             kept = np.flatnonzero(np.diff(cuts))
             found.append(np.stack([np.full_like(kept, chip), kept, cuts[kept], cuts[kept + 1]]))
         chip, core, first, end = np.concatenate(found, axis=1)
@@ -139,13 +151,16 @@ class Shares:
             node, kernel, "element", True, chip, core, rows, channels, channels, end - first, cost
         )
 
-    def packing(self, pass_: Pass, op: Conv, weights: Rectangles) -> Work:
+    def packing(
+        self, pass_: Pass, op: Conv, weights: Rectangles, beside: Sequence[Work] = ()
+    ) -> Work:
         """Return the shares of laying out a chip's weights for a pass."""
         reduction = op.x.channels if pass_ is Pass.FORWARD else op.y.channels
         cost = self._table.packing(
             pass_, op.kernel, op.x.channels, op.stride, _positions(op), reduction
         )
-        return self.flat(op.name, f"pack {pass_} {_title(op)}", cost, weights.sizes * op.taps)
+        name = f"pack {pass_} {_title(op)}"
+        return self.flat(op.name, name, cost, weights.sizes * op.taps, beside)
 
     def element_cost(self, kernel: Element) -> Cost:
         """Return what an element takes of a kernel."""
@@ -155,49 +170,67 @@ class Shares:
         """Return the cycles that shares take more than in proportion to the measured ones.
 
         Writing the sums of a block takes as long for few positions as for many. What it takes is
-        read off the dense layer, whose 16 positions are next to nothing.
+        where the line through pointwise layers of two sizes, with rows of the same speed, ends.
         """
-        dense = self._table.nearest(Pass.WEIGHT_GRADIENT, (1, 1), 1024, 1, 1, 0)
         near = self._table.nearest(
             Pass.WEIGHT_GRADIENT, op.kernel, op.x.channels, op.stride, _positions(op), 0
         )
-        longest = self._table.nearest(Pass.WEIGHT_GRADIENT, (1, 1), 1024, 1, 4096, 0)
-        end = (dense.per_product.cycles - longest.per_product.cycles) * MEASURED_IMAGES
+        few, many = (
+            self._table.nearest(Pass.WEIGHT_GRADIENT, (1, 1), CHUNK, 1, positions, 0)
+            for positions in (14 * 14, 28 * 28)
+        )
+        # Cycles of a weight: of its sums over all positions of the measured images.
+        less, more = (each.per_product.cycles * each.positions for each in (few, many))
+        slope = (more - less) / (many.positions - few.positions)
+        end = (less - slope * few.positions) * MEASURED_IMAGES
         share = amount / block_weights / (near.positions * MEASURED_IMAGES)
         return np.where(amount > 0, end * block_weights * (1 - share), 0.0)
 
-    def _grid(self, of: Rectangles, width: int) -> tuple[Numbers, Numbers, Numbers, Numbers]:
-        """Return (chip, core, rows, channels) of an even deal; width 1: of whole image rows."""
-        all_rows = of.rows * width
-        n_rows = np.ptp(all_rows, axis=1)
-        chunks = -(-np.ptp(of.channels, axis=1) // CHUNK)
-        shapes = np.stack([n_rows, chunks, self._computing], axis=1)
-        shapes[(n_rows == 0) | (chunks == 0)] = 0
-        kinds, kind = np.unique(shapes, axis=0, return_inverse=True)
+    def _grid(
+        self, of: Rectangles, width: int, unit_cycles: float = 1.0,
+        busy: Numbers | None = None,
+    ) -> tuple[Numbers, Numbers, Numbers, Numbers]:  # fmt: skip
+        """Return (chip, core, rows, channels) of a deal; width 1: of whole image rows."""
         found = []
-        for number, (rows, high, cores) in enumerate(kinds.tolist()):
-            if not rows:
-                continue
-            chips = np.flatnonzero(kind.ravel() == number)
-            core, top, bottom, first, end = _rectangles(rows, high, cores)
-            n = len(core)
-            start, left, right = (
-                np.repeat(each[chips], n)
-                for each in (all_rows[:, 0], of.channels[:, 0], of.channels[:, 1])
-            )
-            one, two, three, four, five = (
-                np.tile(each, len(chips)) for each in (core, top, bottom, first, end)
-            )
+        for chip in np.flatnonzero(of.sizes).tolist():
+            (first, stop), (left, right) = (of.rows[chip] * width).tolist(), of.channels[chip]
+            chunks = -(-int(right - left) // CHUNK)
+            cuts = self._cuts(chip, (stop - first) * chunks, unit_cycles, busy)
+            core, top, bottom, low, high = _rectangles(stop - first, cuts)
             found.append(
                 np.stack(
                     [
-                        np.repeat(chips, n), one, start + two, start + three,
-                        left + four * CHUNK, np.minimum(left + five * CHUNK, right),
+                        np.full_like(core, chip), core, first + top, first + bottom,
+                        left + low * CHUNK, np.minimum(left + high * CHUNK, right),
                     ]
                 )
             )  # fmt: skip
-        chip, core, top, bottom, first, end = np.concatenate(found, axis=1).astype(np.int32)
-        return chip, core, np.stack([top, bottom], axis=1), np.stack([first, end], axis=1)
+        chip, core, *sides = np.concatenate(found, axis=1)
+        return chip, core, np.stack(sides[:2], axis=1), np.stack(sides[2:], axis=1)
+
+    def _busy(self, beside: Sequence[Work]) -> Numbers | None:
+        """Return the cycles that cores have already, float64 [n_chips, cores], None if none."""
+        if not beside:
+            return None
+        busy = np.zeros((len(self._computing), int(self._computing.max())))
+        for work in beside:
+            np.add.at(busy, (work.chip, work.core), work.cycles)
+        return busy
+
+    def _cuts(
+        self, chip: int, units: int, unit_cycles: float, busy: Numbers | None
+    ) -> tuple[int, ...]:
+        """Return where each core's stretch of a line of units starts, and the line's end."""
+        cores = int(self._computing[chip])
+        if busy is None or not unit_cycles:
+            return tuple(units * core // cores for core in range(cores + 1))
+        has = busy[chip, :cores]
+        ranked = np.sort(has)
+        # The level to which the least busy cores are filled up by all units together.
+        level = (np.cumsum(ranked) + units * unit_cycles) / np.arange(1, cores + 1)
+        filled = level[np.flatnonzero(level > ranked)[-1]]
+        ends = np.cumsum(np.maximum(filled - has, 0.0))
+        return (0, *np.rint(ends * (units / ends[-1])).astype(np.int64).tolist())
 
 
 def padded_inputs(channels: int, most: int | None = None) -> int:
@@ -225,10 +258,9 @@ def _title(op: Conv) -> str:
     return f"{x.height}x{x.width} {x.channels}-{op.y.channels} {r}x{s}/{op.stride}"
 
 
-@cache
-def _rectangles(n_rows: int, chunks: int, cores: int) -> tuple[Ints, ...]:
-    """Return (core, first row, end, first chunk, end) of an even deal of rows x chunks."""
-    cuts = [n_rows * chunks * core // cores for core in range(cores + 1)]
+@lru_cache(maxsize=4096)
+def _rectangles(n_rows: int, cuts: tuple[int, ...]) -> tuple[Ints, ...]:
+    """Return (core, first row, end, first chunk, end) of stretches of a line of rows x chunks."""
     found: list[tuple[int, ...]] = []
     for core, (low, high) in enumerate(zip(cuts, cuts[1:], strict=False)):
         while low < high:
@@ -244,10 +276,10 @@ def _rectangles(n_rows: int, chunks: int, cores: int) -> tuple[Ints, ...]:
     return tuple(np.array(found, np.int64).T)
 
 
-@cache
-def _blocks(n_rows: int, blocks: int, cores: int) -> tuple[Ints, ...]:
-    """Return (core, first row, end, block) of an even deal, every block by itself."""
-    core, top, bottom, first, end = _rectangles(n_rows, blocks, cores)
+@lru_cache(maxsize=4096)
+def _blocks(n_rows: int, cuts: tuple[int, ...]) -> tuple[Ints, ...]:
+    """Return (core, first row, end, block) of stretches, every block by itself."""
+    core, top, bottom, first, end = _rectangles(n_rows, cuts)
     n = end - first
     start = np.repeat(np.cumsum(n) - n, n)
     block = np.repeat(first, n) + np.arange(n.sum()) - start

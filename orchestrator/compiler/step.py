@@ -130,12 +130,15 @@ class Step:
         else:
             self._bring_input(stage, op, split)
         self._weights(op, split)
-        stage.work.append(self._shares.packing(Product.FORWARD, op, packed))
-        self._claim_now(f"{op.weight} packed", "weights", packed.sizes * op.taps * MANTISSA)
-        stage.work.append(self._shares.forward(op, result))
-        self._keep(op.name, op.name, "sums", op.y, result)
+        work = [self._shares.forward(op, result)]
         if op.statistics:
-            stage.work.append(self._shares.elements(op.name, Element.STATISTICS, op.y, result))
+            work.append(
+                self._shares.elements(op.name, Element.STATISTICS, op.y, result, beside=work)
+            )
+        stage.work.append(self._shares.packing(Product.FORWARD, op, packed, work))
+        stage.work += work
+        self._claim_now(f"{op.weight} packed", "weights", packed.sizes * op.taps * MANTISSA)
+        self._keep(op.name, op.name, "sums", op.y, result)
         self._held[op.name] = split
 
     def _take_images(self, op: Conv, need: Rectangles, stage: Stage) -> None:
@@ -244,16 +247,21 @@ class Step:
                 self._landings[op.name].last = draft.now - 1
             stage.exchanges += _rest(gather, behind)
             weights = cut.backward_weights(split, op)
-            stage.work.append(self._shares.packing(Product.INPUT_GRADIENT, op, weights))
+            work = self._shares.input_gradient(op, cut.result(split, op.x))
+            stage.work.append(self._shares.packing(Product.INPUT_GRADIENT, op, weights, [work]))
+            stage.work.append(work)
             self._claim_now(f"{op.weight} turned", "weights", weights.sizes * op.taps * MANTISSA)
-            result = cut.result(split, op.x)
-            stage.work.append(self._shares.input_gradient(op, result))
             self._contribute(op.source, split, op.x, stage)
+            together = split.groups == 1
             if not shared:
-                self._ahead(stage, waiting, error, op.y, have, error_need)
+                self._ahead(stage, waiting, error, op.y, have, error_need, together)
             if not shared or split.groups > 1:
                 held = cut.result(self._held[op.source], op.x)
-                self._ahead(stage, waiting, op.source, op.x, held, input_need)
+                self._ahead(stage, waiting, op.source, op.x, held, input_need, together)
+            if together:
+                stage.name = f"gradients {op.name}"
+                self._sum_products(waiting, stage)
+                return
         else:
             self._weight_gradient(None)
             gather, _ = self._gather(error, op.y, have, error_need, at == split)
@@ -264,9 +272,12 @@ class Step:
 
     def _ahead(
         self, stage: Stage, waiting: "_Waiting", tensor: str, of: Map, have: Rectangles,
-        need: Rectangles,
+        need: Rectangles, together: bool,
     ) -> None:  # fmt: skip
-        """Deliver what a weight gradient needs: half behind this phase, half beside its own."""
+        """Deliver what a weight gradient needs, which follows other work in this phase.
+
+        Where it has a phase of its own: half behind this one, half beside its own.
+        """
         exchange, claim = self._gather(tensor, of, have, need, False)
         if exchange is None or claim is None:
             return
@@ -295,12 +306,20 @@ class Step:
     def _last_weight_gradient(self) -> Stage:
         """Add the phase of the weight gradient that waits."""
         waiting = self._waiting.pop()
+        op = waiting.op
+        stage = self._draft.stage(f"weight gradient {op.name}", op.name, Pass.WEIGHT_GRADIENT)
+        self._sum_products(waiting, stage)
+        return stage
+
+    def _sum_products(self, waiting: "_Waiting", stage: Stage) -> None:
+        """Add a weight gradient to a phase, and send its partial sums to their owners."""
         op, cut, draft = waiting.op, self._cutter, self._draft
-        stage = draft.stage(f"weight gradient {op.name}", op.name, Pass.WEIGHT_GRADIENT)
         stage.exchanges += waiting.exchanges
         weight_split = self._weight_splits[op.name]
         partial = cut.partial_weights(weight_split, op)
-        stage.work.append(self._shares.weight_gradient(op, waiting.error, partial))
+        stage.work.append(
+            self._shares.weight_gradient(op, waiting.error, partial, tuple(stage.work))
+        )
         self._reduce(op, weight_split, partial)
         if op.bias is not None:
             at = waiting.at
@@ -316,7 +335,6 @@ class Step:
             self._job_of_gradient(Job(exchange, 0, 0), op.bias)
         for claim in waiting.kept:
             claim.last = draft.now
-        return stage
 
     def _gather(
         self, tensor: str, of: Map, have: Rectangles, need: Rectangles, same: bool
@@ -474,7 +492,11 @@ class Step:
             return self._numbers(name, split, NUMBERS)
         branches = 2 if op.projection else 1
         sums = self._transfers.reduce(
-            name, cut.members(split), owners, fixed(8 * branches * STATISTICS), Overlap.BEFORE
+            name,
+            cut.members(split),
+            owners,
+            fixed(8 * branches * STATISTICS),
+            Overlap.BEFORE,
         )
         spread = self._transfers.deliver(
             ExchangeKind.SPREAD,

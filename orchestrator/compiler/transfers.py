@@ -66,7 +66,7 @@ class Transfers:
 
     def __init__(self, mesh: Mesh) -> None:
         self._mesh = mesh
-        self._deliveries: dict[bytes, Pattern] = {}
+        self._deliveries: dict[tuple[bytes, bytes], Pattern] = {}
         self._reductions: dict[tuple[bytes, bytes], Pattern] = {}
 
     def deliver(
@@ -86,7 +86,7 @@ class Transfers:
         have : disjoint rectangles; what a chip has itself is not sent to it.
         bits : of one row and channel, the width of the map included.
         """
-        key = have.key + need.key
+        key = (have.key, need.key)
         if key not in self._deliveries:
             self._deliveries[key] = _pattern(self._routed(_cells(have, need)))
         pattern = self._deliveries[key]
@@ -151,8 +151,7 @@ class Transfers:
         ]
         found: list[_One] = []
         for tree, (root, others, _) in zip(self._mesh.trees(wanted), wanted, strict=True):
-            box = _rectangle(owners, root)
-            found += self._inward(tree, {root, *others}, box)
+            found += self._inward(tree, {root, *others}, _rectangle(owners, root))
         return found
 
     def _inward(self, tree: Tree, members: set[int], box: tuple[int, int, int, int]) -> list[_One]:
