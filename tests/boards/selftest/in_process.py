@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from orchestrator.boards.hardware.failures import BoardDead, LinkDead
+from orchestrator.boards.hardware.failures import LinkDead, Refused
 from orchestrator.boards.hardware.pieces import Read, Write
 from orchestrator.boards.hardware.reports import CoreId, CoreReport, read_block
+from orchestrator.errors import RunError
 from orchestrator.machine import Faults, Link, Machine
 from orchestrator.machine.machine import Chip
 from orchestrator.virtual.chip import ChipMemory
@@ -42,6 +43,8 @@ class InProcess:
         self.crossed: dict[tuple[int, int, Link], Chip] = {}
         self.corrupting: set[tuple[int, int, Link]] = set()
         self.silent: set[Chip] = set()
+        self.lost: RunError | None = None
+        self.asked = 0
         self.chips: dict[Chip, ChipMemory] = {}
         self.running: dict[CoreId, Core] = {}
         self.written = 0
@@ -71,8 +74,11 @@ class InProcess:
         return tuple(self.running)
 
     def _memory(self, x: int, y: int) -> ChipMemory:
+        self.asked += 1
+        if self.lost is not None:
+            raise self.lost
         if (x, y) in self.silent:
-            raise BoardDead(f"chip ({x}, {y}) does not answer")
+            raise Refused(f"chip ({x}, {y}) does not answer", Result.ROUTE)
         return self.chips[x, y]
 
     def take(self, x: int, y: int, n_bytes: int) -> int:

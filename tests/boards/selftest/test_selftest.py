@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from in_process import InProcess, flip
 
+from orchestrator.boards.hardware.failures import BoardDead, JobLost, ServerAway
 from orchestrator.boards.hardware.reports import CoreId
 from orchestrator.boards.hardware.selftest import Fault, Finding, SelfTestReport, run_selftest
-from orchestrator.errors import ArgumentError
+from orchestrator.errors import ArgumentError, RunError
 from orchestrator.machine import Faults, Link
 from orchestrator.virtual.core import Core
 
@@ -154,6 +155,42 @@ def test_a_chip_that_dies_meanwhile(
     assert "does not answer" in finding.text
 
 
+@pytest.mark.parametrize("moment", ["link_read", "take", "wait_tapes", "read_many"])
+def test_a_board_that_dies_is_not_asked_for_every_chip(
+    open_door: Callable[..., InProcess], monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    door = open_door()
+    method = getattr(door, moment)
+
+    def die(*arguments, **options):
+        if door.lost is None:
+            door.lost, door.asked = BoardDead("board 127.1.0.1 has not answered for 10 s"), 0
+        return method(*arguments, **options)
+
+    monkeypatch.setattr(door, moment, die)
+    finding = only(selftest(door))
+    assert finding.part == "chip (0, 0)"
+    assert finding.text.endswith("for 10 s; the rest of its board is left out")
+    assert door.asked <= 2  # all of them, then the first alone
+
+
+@pytest.mark.parametrize("moment", ["link_read", "take", "start_tapes", "read_many"])
+@pytest.mark.parametrize("error", [JobLost, ServerAway])
+def test_boards_that_are_no_longer_ours_end_the_test(
+    open_door: Callable[..., InProcess],
+    monkeypatch: pytest.MonkeyPatch,
+    moment: str,
+    error: type[RunError],
+) -> None:
+    def end(*_: object, **__: object) -> None:
+        raise error("job 7 is over")
+
+    door = open_door()
+    monkeypatch.setattr(door, moment, end)
+    with pytest.raises(error, match="job 7 is over"):
+        selftest(door)
+
+
 def test_parts_that_the_machine_reports_as_dead(open_door: Callable[..., InProcess]) -> None:
     link = frozenset({(0, 0, Link.EAST), (1, 0, Link.WEST)})
     dead = Faults(chips=frozenset({(3, 4)}), cores=frozenset({(1, 1, 9)}), links=link)
@@ -165,6 +202,8 @@ def test_parts_that_the_machine_reports_as_dead(open_door: Callable[..., InProce
     ]
     assert not report.well
     assert selftest(open_door(dead=dead), chips=[(0, 1)]).well
+    east_end = only(selftest(open_door(dead=dead), chips=[(1, 0)]))
+    assert east_end.part == "link 3 (west) of chip (1, 0)"
 
 
 def test_one_chip_is_tested_alone(open_door: Callable[..., InProcess]) -> None:

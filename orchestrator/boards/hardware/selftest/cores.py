@@ -11,6 +11,7 @@ from orchestrator.boards.hardware.selftest.compare import Comparison, Difference
 from orchestrator.boards.hardware.selftest.door import Door
 from orchestrator.boards.hardware.selftest.recording import Recording
 from orchestrator.boards.hardware.selftest.report import Fault, Finding, count
+from orchestrator.boards.hardware.selftest.silence import Silence
 from orchestrator.errors import RunError
 from orchestrator.machine.machine import Chip
 
@@ -37,18 +38,20 @@ class CoreTest:
     ----------
     door : to the machine.
     recording : of the cases.
+    silence : what is known not to answer; more is added.
     note : told what is being done.
     """
 
-    def __init__(self, door: Door, recording: Recording, note: Note) -> None:
+    def __init__(self, door: Door, recording: Recording, silence: Silence, note: Note) -> None:
         self._door = door
         self._recording = recording
         self._comparison = Comparison(recording)
+        self._silence = silence
         self._note = note
         self._findings: list[Finding] = []
 
     def run(self, cores: Sequence[CoreId], timeout: float) -> list[Finding]:
-        """Return what is wrong with cores and with chips that do not answer.
+        """Return what is wrong with cores; chips that do not answer are noted.
 
         Parameters
         ----------
@@ -70,12 +73,17 @@ class CoreTest:
         return sorted(self._findings, key=lambda f: (f.x, f.y, f.core or 0))
 
     def _waves(self, chips: Mapping[Chip, Sequence[CoreId]]) -> Iterator[_Wave]:
-        """Yield chips in lots of at most one a board: boards move their bytes side by side."""
+        """Yield chips in lots of at most one a board, so that boards move bytes side by side.
+
+        Boards that have fallen silent since the last lot are left out.
+        """
         boards: dict[int, list[Chip]] = {}
         for chip in chips:
             boards.setdefault(int(self._door.machine.board_at[chip]), []).append(chip)
         for wave in zip_longest(*boards.values()):
-            yield {chip: chips[chip] for chip in wave if chip is not None}
+            asked = [chip for chip in wave if chip is not None and not self._silence.covers(chip)]
+            if asked:
+                yield {chip: chips[chip] for chip in asked}
 
     # ---- before ----
 
@@ -86,7 +94,7 @@ class CoreTest:
             try:
                 areas[chip] = self._divide(chip, cores)
             except RunError as error:
-                self._silent(chip, "taking memory", error)
+                self._silence.note(chip, "taking memory", error)
         writes = {chip: self._writes(chip, area) for chip, area in areas.items()}
         try:
             self._door.write_many([write for part in writes.values() for write in part])
@@ -95,7 +103,7 @@ class CoreTest:
                 try:
                     self._door.write_many(part)
                 except RunError as error:
-                    self._silent(chip, "writing operands", error)
+                    self._silence.note(chip, "writing operands", error)
                     del areas[chip]
         return areas
 
@@ -127,11 +135,13 @@ class CoreTest:
             pass  # chip by chip, below, tells which it was
         found: dict[CoreId, CoreReport] = {}
         for chip, cores in _by_chip(tapes).items():
+            if self._silence.covers(chip):
+                continue
             try:
                 self._door.start_tapes({core: tapes[core] for core in cores})
                 found |= self._door.wait_tapes(cores, timeout)
             except RunError as error:
-                self._silent(chip, "running cases", error)
+                self._silence.note(chip, "running cases", error)
         return found
 
     # ---- after ----
@@ -185,12 +195,8 @@ class CoreTest:
                 found = self._door.read_many([reads[core] for core in cores])
                 read |= zip(cores, map(bytes, found), strict=True)
             except RunError as error:
-                self._silent(chip, "reading results", error)
+                self._silence.note(chip, "reading results", error)
         return read
-
-    def _silent(self, chip: Chip, doing: str, error: RunError) -> None:
-        finding = Finding(x=chip[0], y=chip[1], fault=Fault.SILENT, test=doing, text=str(error))
-        self._findings.append(finding)
 
 
 def _wrong(core: CoreId, differences: tuple[Difference, ...]) -> Finding:

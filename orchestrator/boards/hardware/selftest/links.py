@@ -5,10 +5,11 @@ from typing import Final
 
 import numpy as np
 
+from orchestrator.boards.hardware.failures import BoardDead, JobLost, Refused, ServerAway
 from orchestrator.boards.hardware.selftest.cases import SEED
 from orchestrator.boards.hardware.selftest.door import Door
 from orchestrator.boards.hardware.selftest.report import Fault, Finding, count
-from orchestrator.errors import RunError
+from orchestrator.boards.hardware.selftest.silence import Silence
 from orchestrator.machine.links import Link
 from orchestrator.machine.machine import Chip
 from orchestrator.wire.layout import SYSTEM_VARIABLES
@@ -18,7 +19,7 @@ _PATTERN_BYTES: Final = 256
 
 
 def try_links(
-    door: Door, chips: frozenset[Chip], note: Callable[[str], None]
+    door: Door, chips: frozenset[Chip], silence: Silence, note: Callable[[str], None]
 ) -> tuple[int, list[Finding]]:
     """Return how many links were tried, each from both ends, and what is wrong with them.
 
@@ -30,6 +31,7 @@ def try_links(
     ----------
     door : to the machine.
     chips : whose links are tried, where the machine says that they work.
+    silence : what is known not to answer; more is added.
     note : told what is being done.
     """
     places: dict[Chip, int] = {}
@@ -38,10 +40,14 @@ def try_links(
     for x, y in sorted(chips):
         for link in Link:
             neighbour = door.machine.neighbour(x, y, link)
-            if neighbour is None:
+            if neighbour is None or silence.covers((x, y)):
                 continue
             tried += 1
-            found = _first_fault(door, (x, y), link, neighbour, places)
+            try:
+                found = _first_fault(door, (x, y), link, neighbour, places)
+            except (BoardDead, JobLost, ServerAway) as error:
+                silence.note((x, y), "trying its links", error)
+                continue
             if found is not None:
                 fault, test, text = found
                 findings.append(Finding(x=x, y=y, link=link, fault=fault, test=test, text=text))
@@ -65,7 +71,7 @@ def _first_fault(
             back = bytes(door.link_read(*chip, link, places[neighbour], _PATTERN_BYTES))
             if back != pattern:
                 return Fault.WRONG, doing, _difference(back, pattern)
-    except RunError as error:
+    except Refused as error:
         return Fault.SILENT, doing, str(error)
     return None
 

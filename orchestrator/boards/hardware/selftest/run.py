@@ -10,8 +10,10 @@ from orchestrator.boards.hardware.selftest.door import Door
 from orchestrator.boards.hardware.selftest.links import try_links
 from orchestrator.boards.hardware.selftest.recording import record
 from orchestrator.boards.hardware.selftest.report import Fault, Finding, SelfTestReport
+from orchestrator.boards.hardware.selftest.silence import Silence
 from orchestrator.errors import ArgumentError
-from orchestrator.machine.machine import Chip, Faults
+from orchestrator.machine.links import Link
+from orchestrator.machine.machine import Chip
 
 _KNOWN: Final = "what the machine says of itself"
 
@@ -38,22 +40,25 @@ def run_selftest(
     ------
     ArgumentError
         One of the chips does not exist or does not work, or no core is left to test.
+    JobLost, ServerAway
+        The boards are no longer ours.
     """
     start = time.monotonic()
     chosen = _chosen(door, chips)
     cores = [core for core in door.cores if (core.x, core.y) in chosen]
     if not cores:
         raise ArgumentError("self-test: no application core runs on the chips that were named")
-    missing = _missing(door.dead, None if chips is None else chosen)
-    links, broken = try_links(door, chosen, note)
+    silence = Silence(door.machine)
+    missing = _missing(door, None if chips is None else chosen)
+    links, broken = try_links(door, chosen, silence, note)
     recording = record(every_case(), symbols)
-    sick = CoreTest(door, recording, note).run(cores, timeout)
+    sick = CoreTest(door, recording, silence, note).run(cores, timeout)
     return SelfTestReport(
         chips=len(chosen),
         cores=len(cores),
         links=links,
         cases=len(recording.cases),
-        findings=(*missing, *broken, *sick),
+        findings=(*missing, *silence.findings, *broken, *sick),
         seconds=time.monotonic() - start,
     )
 
@@ -71,17 +76,20 @@ def _chosen(door: Door, chips: Collection[Chip] | None) -> frozenset[Chip]:
     return there if chips is None else frozenset(chips)
 
 
-def _missing(dead: Faults, chips: frozenset[Chip] | None) -> Iterator[Finding]:
+def _missing(door: Door, chips: frozenset[Chip] | None) -> Iterator[Finding]:
     """Yield the parts that the machine itself reports as dead, of some chips or of all."""
+    dead, width, height = door.dead, door.machine.width, door.machine.height
     for x, y in sorted(dead.chips):
         if chips is None:
             yield _gone("the chip does not work", x=x, y=y)
     for x, y, core in sorted(dead.cores):
         if chips is None or (x, y) in chips:
             yield _gone("this core does not work (its physical number)", x=x, y=y, core=core)
+    named: set[tuple[int, int, Link]] = set()
     for x, y, link in sorted(dead.links):
-        # A dead link is in the list from both ends.
-        if link < link.opposite and (chips is None or (x, y) in chips):
+        other = ((x + link.step[0]) % width, (y + link.step[1]) % height, link.opposite)
+        if other not in named and (chips is None or (x, y) in chips):
+            named.add((x, y, link))  # once, though it is dead at both ends
             yield _gone("the link does not work", x=x, y=y, link=link)
 
 
