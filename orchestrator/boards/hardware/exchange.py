@@ -47,8 +47,6 @@ class BoardLink:
         The board's name or address.
     port
         Its UDP port for SCP.
-    window
-        Requests under way at most.
     patience_s
         How long the board may be silent.
 
@@ -62,12 +60,11 @@ class BoardLink:
         self,
         host: str,
         port: int = SCP_UDP_PORT,
-        window: int = WINDOW,
         patience_s: float = PATIENCE_S,
     ):
         self.host = host
         self.patience_s = patience_s
-        self.window = Window(window)
+        self.window = Window(WINDOW)
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         try:
             self.socket.connect((host, port))

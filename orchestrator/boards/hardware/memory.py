@@ -6,7 +6,7 @@ from itertools import chain
 from types import TracebackType
 from typing import Any, Final, Self
 
-from orchestrator.boards.hardware.exchange import PATIENCE_S, WINDOW, BoardLink, exchange
+from orchestrator.boards.hardware.exchange import PATIENCE_S, BoardLink, exchange
 from orchestrator.boards.hardware.failures import Refused
 from orchestrator.boards.hardware.pieces import Buffer, Call, Piece, Read, Write
 from orchestrator.boards.hardware.reports import Block, CoreId, read_block
@@ -31,8 +31,6 @@ class MachineMemory:
         Address of each board by the coordinates of its Ethernet chip.
     board_of
         The Ethernet chip of each chip's board.
-    window
-        Requests under way to a board at most.
     patience_s
         How long a board may be silent, seconds.
     """
@@ -41,7 +39,6 @@ class MachineMemory:
         self,
         ethernet: Mapping[Chip, str],
         board_of: Mapping[Chip, Chip],
-        window: int = WINDOW,
         patience_s: float = PATIENCE_S,
     ):
         self._board_of = board_of
@@ -49,9 +46,7 @@ class MachineMemory:
         self._links: dict[Chip, BoardLink] = {}
         try:
             for chip, host in ethernet.items():
-                link = self._cleanup.enter_context(
-                    BoardLink(host, window=window, patience_s=patience_s)
-                )
+                link = self._cleanup.enter_context(BoardLink(host, patience_s=patience_s))
                 self._links[chip] = link
         except BaseException:
             self._cleanup.close()
