@@ -148,6 +148,49 @@ def sweep(
 
 
 @app.command()
+def plan(
+    config: ConfigPath,
+    overrides: Overrides = None,
+    board: Annotated[
+        str,
+        typer.Option("--board", help="spinn5 (48 chips, slice.boards of them), spinn3, or chip."),
+    ] = "spinn5",
+    level: Annotated[
+        str, typer.Option("--level", help="The machine's constants: low (slow), typical, high.")
+    ] = "typical",
+    constants: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set-constant",
+            metavar="NAME=VALUE",
+            help="What if a constant of docs/machine.md were another: link_rate=24e6. Repeatable.",
+        ),
+    ] = None,
+    output: Annotated[Path, typer.Option("--output", help="Directory of the pictures.")] = Path(
+        "runs/plan"
+    ),
+    timeline: Annotated[
+        Path | None,
+        typer.Option("--timeline", metavar="FILE", help="Also write a timeline for Perfetto."),
+    ] = None,
+    json_path: JsonPath = None,
+) -> None:
+    """Show how a step runs on a board slice: mapping, memory, exchanges, time and energy."""
+    from orchestrator.cli.plan import plan as run
+
+    run(
+        config,
+        overrides or [],
+        board=board,
+        level=level,
+        constants=constants or [],
+        output=output,
+        timeline=timeline,
+        json_path=json_path,
+    )
+
+
+@app.command()
 def fingerprint(
     checkpoint: CheckpointPath,
     state: Annotated[
