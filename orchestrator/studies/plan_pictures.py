@@ -134,18 +134,21 @@ def draw_layers(report: PlanReport) -> Figure:
         if any(pass_ in COMPUTED for pass_ in passes)
     }
     figure = _figure(13, 2.0 + 0.15 * len(by_node))
-    columns = figure.subplots(1, len(COMPUTED), sharex=True, sharey=True)
-    for axes, pass_ in zip(columns, COMPUTED, strict=True):
+    halves = {"forward": COMPUTED[:1], "backward": COMPUTED[1:]}
+    columns = figure.subplots(1, len(halves), sharex=True, sharey=True)
+    for axes, (name, half) in zip(columns, halves.items(), strict=True):
         left = np.zeros(len(by_node))
         for component in Component:
-            ms = np.array(
-                [1000 * passes.get(pass_, {}).get(component, 0.0) for passes in by_node.values()]
-            )
+            seconds = [
+                sum(parts[component] for pass_, parts in passes.items() if pass_ in half)
+                for passes in by_node.values()
+            ]
+            ms = 1000 * np.array(seconds)
             rows = np.flatnonzero(ms)
             axes.barh(rows, ms[rows], left=left[rows], color=COLOURS[component], height=0.85)
             left += ms
         axes.set_xlabel("time in a step (ms)")
-        axes.set_title(f"{pass_}: {report.walk.seconds(pass_):.3g} s", fontsize=10)
+        axes.set_title(f"{name}: {report.walk.seconds(*half):.3g} s", fontsize=10)
         axes.grid(axis="x", alpha=0.3)
         axes.set_axisbelow(True)
     columns[0].set_yticks(range(len(by_node)), list(by_node), fontsize=7)

@@ -55,16 +55,19 @@ def shares(components: Mapping[str, float], whole: float) -> str:
     return ", ".join(f"{100 * s / whole:.1f} % {name}" for name, s in parts if s >= whole / 1000)
 
 
-LAYER_COLUMNS = ("operation", "cut", "dW cut", "forward", "dX", "dW", "held by")
+LAYER_COLUMNS = ("operation", "cut", "dW cut", "forward", "backward", "held by")
 
 
 def layer_rows(report: PlanReport) -> list[tuple[str, ...]]:
-    """Return a row for each operation: how it is cut, ms of its passes, what holds it."""
+    """Return a row for each operation: how it is cut, ms forward and backward, what holds it."""
     rows: list[tuple[str, ...]] = []
     for node, passes in report.walk.by_node.items():
-        if not set(passes) & set(COMPUTED):
+        halves = [
+            sum(sum(passes.get(each, {}).values()) for each in half)
+            for half in (COMPUTED[:1], COMPUTED[1:])
+        ]
+        if not any(halves):
             continue  # the update, which the summary has
-        whole = {pass_: sum(parts.values()) for pass_, parts in passes.items()}
         sums = {
             component: sum(parts[component] for parts in passes.values()) for component in Component
         }
@@ -73,26 +76,26 @@ def layer_rows(report: PlanReport) -> list[tuple[str, ...]]:
                 node,
                 cut(report.program, node),
                 weight_cut(report.program, node),
-                *(_ms(whole.get(pass_)) for pass_ in COMPUTED),
-                _held_by(sums),
+                *(f"{1000 * seconds:.2f}" if seconds else "-" for seconds in halves),
+                max(Component, key=lambda component: sums[component]),
             )
         )
     return rows
 
 
 def cut(program: Program, node: str) -> str:
-    """Return how an operation is cut over chips: ``12i x 4k``, ``48r x 1k``.
+    """Return how an operation is cut over chips: ``12i 4k``, ``48r 1k``.
 
     i: parts of whole images; r: parts of rows of images; k: groups of output channels.
     """
     split = program.splits.get(node)
     if split is None:
         return "-"
-    return f"{split.parts}{'i' if split.whole_images else 'r'} x {split.groups}k"
+    return f"{split.parts}{'i' if split.whole_images else 'r'} {split.groups}k"
 
 
 def weight_cut(program: Program, node: str) -> str:
-    """Return how a weight gradient is cut: ``8r x 6k``, groups of outputs, or ``8r x 6c``, inputs.
+    """Return how a weight gradient is cut: ``8r 6k``, groups of outputs, or ``8r 6c``, inputs.
 
     i: parts of whole images; r: parts of rows of images.
     """
@@ -100,18 +103,7 @@ def weight_cut(program: Program, node: str) -> str:
     if cut is None:
         return "-"
     rows = f"{cut.split.parts}{'i' if cut.split.whole_images else 'r'}"
-    return f"{rows} x {cut.split.groups}{'k' if cut.over_outputs else 'c'}"
-
-
-def _ms(seconds: float | None) -> str:
-    return "-" if seconds is None else f"{1000 * seconds:.2f}"
-
-
-def _held_by(sums: Mapping[Component, float]) -> str:
-    """Return the component that most of the time is spent on."""
-    whole = sum(sums.values())
-    largest = max(Component, key=lambda component: sums[component])
-    return f"{largest} {100 * sums[largest] / whole:.0f} %" if whole else "-"
+    return f"{rows} {cut.split.groups}{'k' if cut.over_outputs else 'c'}"
 
 
 SDRAM_COLUMNS = ("SDRAM of the fullest chip", "buffers", "MB at most together")
