@@ -166,6 +166,12 @@ def plan(
             help="What if a constant of docs/machine.md were another: link_rate=24e6. Repeatable.",
         ),
     ] = None,
+    beside: Annotated[
+        bool,
+        typer.Option(
+            "--beside", help="Also compare with images, channels and pipeline alone (a minute)."
+        ),
+    ] = False,
     output: Annotated[Path, typer.Option("--output", help="Directory of the pictures.")] = Path(
         "runs/plan"
     ),
@@ -184,6 +190,7 @@ def plan(
         board=board,
         level=level,
         constants=constants or [],
+        beside=beside,
         output=output,
         timeline=timeline,
         json_path=json_path,

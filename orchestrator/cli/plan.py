@@ -4,7 +4,7 @@ from pathlib import Path
 
 from orchestrator.cli.cache import cache_folder
 from orchestrator.cli.output import check_json, print_facts, print_table, write_json
-from orchestrator.compiler import compile_program
+from orchestrator.compiler import compile_program, single_strategies
 from orchestrator.config import load_config
 from orchestrator.config.run import RunConfig
 from orchestrator.data import open_dataset
@@ -16,6 +16,7 @@ from orchestrator.model.zoo import build_network
 from orchestrator.perf.rates import check_overrides, rates
 from orchestrator.studies.plan_pictures import write_pictures
 from orchestrator.studies.plan_report import PlanReport
+from orchestrator.studies.plan_strategies import compare, comparison_columns, comparison_rows
 from orchestrator.studies.plan_tables import (
     BOUND_COLUMNS,
     LAYER_COLUMNS,
@@ -42,6 +43,7 @@ def plan(
     board: str,
     level: str,
     constants: list[str],
+    beside: bool,
     output: Path,
     timeline: Path | None,
     json_path: Path | None,
@@ -56,13 +58,8 @@ def plan(
     at = parse_level(level)
     graph = network(config)
     machine = slice_of(board, config.slice.boards)
-    program = compile_program(
-        graph,
-        machine,
-        config.train.ghost_batch,
-        rates(Level.TYPICAL, changed),
-        cache=cache_folder() / "plans",
-    )
+    images, typical = config.train.ghost_batch, rates(Level.TYPICAL, changed)
+    program = compile_program(graph, machine, images, typical, cache=cache_folder() / "plans")
     report = PlanReport(config.model.name, graph, machine, program, at, changed)
     print_facts(report.title, summary_facts(report))
     print_table("Operations (ms of a step)", LAYER_COLUMNS, layer_rows(report))
@@ -70,6 +67,13 @@ def plan(
     print_table("Memory", SDRAM_COLUMNS, sdram_rows(report))
     print_table("What no step can be below", BOUND_COLUMNS, bound_rows(report))
     print_table("What constants do", SWING_COLUMNS, swing_rows(report))
+    result = report.as_json()
+    if beside:
+        others = single_strategies(graph, machine, images, typical)
+        compared = compare(program, others, changed)
+        title = "Beside single strategies, whether or not these fit the memory"
+        print_table(title, comparison_columns(compared), comparison_rows(compared))
+        result["strategies"] = [each.as_json() for each in compared]
     with writing(output):
         output.mkdir(parents=True, exist_ok=True)
     write_pictures(output, report)
@@ -77,7 +81,7 @@ def plan(
     if timeline is not None:
         plan_timeline(report.walk).write(timeline)
         print(f"The timeline, for ui.perfetto.dev, is {timeline}")
-    write_json(json_path, report.as_json())
+    write_json(json_path, result)
 
 
 def check_file(option: str, path: Path | None) -> None:

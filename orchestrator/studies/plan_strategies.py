@@ -35,11 +35,18 @@ class Comparison:
         return {"case": self.case, "chosen_s": self.chosen_s, **self.others_s, "gain": self.gain}
 
 
-def compare(chosen: Program, others: Mapping[str, Program]) -> list[Comparison]:
-    """Return the comparison at every level, and with each constant alone at its ends."""
+def compare(
+    chosen: Program, others: Mapping[str, Program], overrides: Mapping[str, float]
+) -> list[Comparison]:
+    """Return the comparison at every level, and with each constant alone at its ends.
+
+    Parameters
+    ----------
+    overrides : constants with other values throughout, by name.
+    """
     found = []
-    for case, level, overrides in cases():
-        at = rates(level, overrides)
+    for case, level, changed in cases():
+        at = rates(level, {**overrides, **changed})
         found.append(
             Comparison(
                 case,

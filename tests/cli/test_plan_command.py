@@ -52,6 +52,18 @@ def test_a_constant_that_is_another_changes_the_prediction(plan, tmp_path, monke
     assert len(drawn) == 3
 
 
+def test_single_strategies_are_laid_beside(plan, tmp_path, monkeypatch):
+    monkeypatch.setattr("orchestrator.cli.plan.write_pictures", lambda *args: None)
+    ended = plan("--beside", "--json", "plan.json")
+    assert ended.code == 0 and "Beside single strategies" in ended.out
+    compared = json.loads((tmp_path / "plan.json").read_text())["strategies"]
+    assert [each["case"] for each in compared][:3] == ["low", "typical", "high"]
+    typical = compared[1]
+    best = min(typical[name] for name in ("images", "channels", "pipeline"))
+    assert typical["gain"] == pytest.approx(best / typical["chosen_s"])
+    assert typical["gain"] >= 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -80,6 +80,6 @@ def test_the_step_sums_every_parameter(network, slice_):
 
 def test_a_program_beside_itself_gains_nothing():
     *_, program = compiled("mlp", "chip")
-    compared = compare(program, {"itself": program})
+    compared = compare(program, {"itself": program}, {})
     assert [each.case for each in compared][:3] == list(map(str, Level))
     assert {each.gain for each in compared} == {1.0}
