@@ -13,6 +13,7 @@ from enum import StrEnum
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -51,7 +52,7 @@ def compile_program(
     if path.exists():
         try:
             return read_program(path)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (OSError, BadZipFile, ValueError, KeyError, TypeError, AttributeError):
             pass  # written by something else, or damaged: replaced below
     program = compile_for(graph, machine, images, rates)
     write_program(program, path)
@@ -99,7 +100,7 @@ def write_program(program: Program, path: Path) -> None:
 
 def read_program(path: Path) -> Program:
     """Return a program that `write_program` wrote; raises what NumPy and JSON raise if damaged."""
-    with np.load(path, allow_pickle=False) as file:
+    with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
         description = json.loads(bytes(file["description"]))
         arrays = {name: file[name] for name in file.files}
     program = _made(description, arrays)

@@ -13,7 +13,7 @@ from orchestrator.compiler.layers import Map, Network, network
 from orchestrator.compiler.memory import SYSTEM
 from orchestrator.compiler.phase_time import phase_load, phase_time, program_slice, work_load
 from orchestrator.compiler.program import Program
-from orchestrator.compiler.search import Found, candidates, choose, cut_by
+from orchestrator.compiler.search import GROUPS, Found, candidates, choose, cut_by
 from orchestrator.compiler.shares import Shares
 from orchestrator.compiler.site import MOST_CORES, Site
 from orchestrator.compiler.strategies import Cuts, single_cuts
@@ -198,12 +198,12 @@ def least_bytes(net: Network, images: int, n_chips: int) -> int:
     """Return the bytes of a chip's SDRAM that a step needs at least, on so many chips.
 
     Masters, momentum, summed gradients and new weights dealt to all chips; 16-bit activations,
-    sums and errors kept; one layer's weights and partial sums at a time, in up to 16 groups.
+    sums and errors kept; one layer's weights and partial sums at a time, in as many groups as are weighed.
     """
     weights = sum(op.weights for op in net.convolutions)
     kept = sum(_padded(op.y) * (2 if op.statistics else 1) for op in net.convolutions)
     largest = max(op.weights for op in net.convolutions)
-    groups = min(16, n_chips)
+    groups = min(GROUPS[-1], n_chips)
     return int((14 * weights + 2 * images * kept) / n_chips + 10 * largest / groups)
 
 

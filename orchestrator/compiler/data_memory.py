@@ -1,5 +1,7 @@
 """Whether a convolution's smallest tile fits a core's data memory."""
 
+from dataclasses import replace
+
 from orchestrator.compiler.layers import Conv, Network
 from orchestrator.errors import ArgumentError
 from orchestrator.model.shapes import ConvShape
@@ -14,12 +16,15 @@ from orchestrator.virtual.conv_geometry import (
     input_gradient_geometry,
 )
 
+STRETCHES = (1, 2, 4, 8)
+
 
 def check_data_memory(network: Network) -> int:
     """Return the bytes of data memory that the most demanding convolution needs at least.
 
     A tile is one row of the result, of one chunk of channels from one chunk of inputs; what a core
-    takes beyond that is speed (`orchestrator.virtual.conv_plan`).
+    takes beyond that is speed (`orchestrator.virtual.conv_plan`). Rows too long for it are cut in
+    up to 8 stretches, each with a border of its own.
 
     Raises
     ------
@@ -48,6 +53,13 @@ def _shape(op: Conv) -> ConvShape:
 
 
 def _least(geometry: Geometry, op: Conv) -> int:
+    """Return the bytes of the longest stretch of a row that fits, or of the shortest there is."""
     plan = Plan(1, min(geometry.out_height, geometry.classes), 1, 1, 1, 1, 1)
     operands = Operands(addend=False, bias=op.bias is not None, general=False)
-    return divide_workspace(geometry, operands, plan).end - WORKSPACE
+    needed = 0
+    for stretches in STRETCHES:
+        narrow = replace(geometry, out_width=max(1, -(-geometry.out_width // stretches)))
+        needed = divide_workspace(narrow, operands, plan).end - WORKSPACE
+        if needed <= WORKSPACE_BYTES:
+            break
+    return needed

@@ -20,8 +20,8 @@ from orchestrator.compiler.choices import UNEVEN, Choice, Load, Prices
 from orchestrator.compiler.layers import Apply, Conv, Network, Operation
 from orchestrator.compiler.program import Floats, Split, WeightSplit
 
-GROUPS = (1, 2, 3, 4, 6, 8, 12, 16)
-"""Groups of channels that are weighed; more leave cores without a chunk of 32 on most layers."""
+GROUPS = (1, 2, 3, 4, 6, 8, 12, 16, 48)
+"""Groups of channels that are weighed; 48 for dense layers whose weights fit no chip otherwise."""
 LEAST_USED = 0.85
 """Share of the chips that a split must use to be weighed."""
 WEIGHT_GROUPS = (2, 4)
