@@ -198,6 +198,86 @@ def plan(
 
 
 @app.command()
+def scale(
+    config: ConfigPath,
+    boards: Annotated[
+        str, typer.Option("--boards", help="Numbers of boards, separated by commas.")
+    ] = "1,3,6,12,24,48,120,240,600,1200",
+    scaling: Annotated[
+        str,
+        typer.Option(
+            "--scaling", help="weak (the batch grows with the boards), strong (it stays), or both."
+        ),
+    ] = "both",
+    batch: Annotated[
+        int | None,
+        typer.Option("--batch", help="Weak scaling: images a slice and step; train.ghost_batch."),
+    ] = None,
+    global_batch: Annotated[
+        int | None,
+        typer.Option("--global-batch", help="Strong scaling: images a step; train.global_batch."),
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", help="Network in place of model.name.")
+    ] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            "--recipe",
+            help="Epochs to train: mlperf (by batch, ResNet-50), a published training such as "
+            "goyal-2017, or config (train.epochs).",
+        ),
+    ] = None,
+    extrapolate: Annotated[
+        bool,
+        typer.Option("--extrapolate", help="Say how long beyond the batches a recipe is known at."),
+    ] = False,
+    epoch_images: Annotated[
+        int, typer.Option("--epoch-images", help="Images of an epoch; by default ImageNet's.")
+    ] = 1_281_167,
+    what_if: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--what-if",
+            metavar="NAME=VALUE",
+            help="Change the machine: clock (MHz), cores (a chip), mantissa (bits); links, cables, "
+            "ethernet, memory, packets (times today); or a constant of docs/machine.md. "
+            "Repeatable.",
+        ),
+    ] = None,
+    closed: Annotated[
+        bool,
+        typer.Option("--closed", help="Machines closed to tori, not parts of the largest one."),
+    ] = False,
+    overrides: Overrides = None,
+    output: Annotated[
+        Path,
+        typer.Option("--output", help="Directory for scale.json, scale.png and scale.html."),
+    ] = Path("runs/scale"),
+    json_path: JsonPath = None,
+) -> None:
+    """Predict speed, time and energy of training on 1 to 1,200 SpiNNaker boards and beyond."""
+    from orchestrator.cli.scale import scale as run
+
+    run(
+        config,
+        boards=boards,
+        scaling=scaling,
+        batch=batch,
+        global_batch=global_batch,
+        model=model,
+        recipe=recipe,
+        extrapolate=extrapolate,
+        epoch_images=epoch_images,
+        what_if=what_if or [],
+        closed=closed,
+        overrides=overrides or [],
+        output=output,
+        json_path=json_path,
+    )
+
+
+@app.command()
 def fingerprint(
     checkpoint: CheckpointPath,
     state: Annotated[

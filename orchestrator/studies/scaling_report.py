@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.config import RunConfig
+from orchestrator.errors import ArgumentError
 from orchestrator.machine.constants import CONSTANTS, Level, Status
 from orchestrator.perf.rates import COSTS, NAMES
 from orchestrator.studies.records import RECORDS
@@ -122,10 +123,14 @@ def _sensitivity(study: Study, name: str) -> dict[str, Any]:
 
 
 def _other(config: RunConfig, name: str, slice_of: SliceOf, folder: Path | None) -> dict[str, Any]:
-    """Return another network on one board and on the largest machine."""
+    """Return another network on one board and on the largest machine, or why it has no plan."""
     changed = replace(config, model=replace(config.model, name=name))
-    points = _study(changed, slice_of(changed), folder).weak([1, LARGEST], 1)
-    return as_json(points, {"model": name})
+    try:
+        model = slice_of(changed)
+    except ArgumentError as error:
+        return {"refused": str(error), "points": []}
+    points = _study(changed, model, folder).weak([1, LARGEST], 1)
+    return as_json(points, {"refused": None})
 
 
 def _json(points: Sequence[Point]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import pytest
 from slice_stand_in import ClosedForm
 
 from orchestrator.config import load_config
+from orchestrator.errors import ArgumentError
 from orchestrator.machine.constants import Level
 from orchestrator.perf.rates import NAMES
 from orchestrator.studies.records import records_of
@@ -36,6 +37,17 @@ def test_all_figures_are_json(found):
     assert [point["boards"] for point in found["points"]] == 2 * [1, 24, 1200]
     assert [point["machines"] for point in found["several_machines"]] == [2, 5, 10]
     assert found["several_machines"][0]["epochs_basis"] == "extrapolated"
+
+
+def test_a_network_without_a_plan_is_left_out_with_the_reason():
+    def slice_of(config):
+        if config.model.name == "vgg16":
+            raise ArgumentError("it does not fit")
+        return ClosedForm()
+
+    networks = figures(load_config(CONFIG), slice_of, None, (1200,))["networks"]
+    assert networks["vgg16"] == {"refused": "it does not fit", "points": []}
+    assert networks["alexnet"]["refused"] is None and len(networks["alexnet"]["points"]) == 2
 
 
 def test_a_faster_machine_is_faster(found):
