@@ -27,7 +27,7 @@ def place(claims: list[Claim], n_phases: int, n_chips: int) -> tuple[Region, ...
         here = [i for i in order if kinds[i, number]]
         placed = _first_fit(first[here], last[here], largest[here])
         chips = np.flatnonzero(kind.ravel() == number)
-        address[np.ix_(np.array(here), chips)] = placed[:, None]
+        address[np.ix_(np.array(here, np.int64), chips)] = placed[:, None]
     return tuple(
         Region(
             name=claim.name,
