@@ -9,7 +9,8 @@ from orchestrator.compiler.phase_time import Slice
 from orchestrator.compiler.program import Phase, Program, Split, WeightSplit
 from orchestrator.compiler.shares import Shares
 from orchestrator.compiler.site import MOST_CORES, Site
-from orchestrator.compiler.step import PIXEL, Step
+from orchestrator.compiler.step import Step
+from orchestrator.compiler.step_base import PIXEL
 from orchestrator.perf.rates import Rates
 
 LABEL = 4

@@ -17,7 +17,7 @@ from orchestrator.compiler.program import PACKET_BYTES, Split, WeightSplit, Work
 from orchestrator.compiler.shares import Shares
 from orchestrator.compiler.site import MOST_CORES, Site
 from orchestrator.compiler.splits import Rectangles
-from orchestrator.compiler.step import MANTISSA, MOST_PIECES, PIECE_ROWS, SUM, WIRE_BITS
+from orchestrator.compiler.step_base import MANTISSA, MOST_PIECES, PIECE_ROWS, SUM, WIRE_BITS
 from orchestrator.perf.cycles import Element
 from orchestrator.perf.cycles import Pass as Product
 from orchestrator.perf.rates import Rates, compute_seconds, sdram_seconds

@@ -13,7 +13,7 @@ from orchestrator.compiler.layers import Map, Network, network
 from orchestrator.compiler.memory import SYSTEM
 from orchestrator.compiler.phase_time import phase_load, phase_time, program_slice, work_load
 from orchestrator.compiler.program import Program
-from orchestrator.compiler.search import GROUPS, Found, candidates, choose, cut_by
+from orchestrator.compiler.search import GROUPS, MOST_GROUPS, Found, candidates, choose, cut_by
 from orchestrator.compiler.shares import Shares
 from orchestrator.compiler.site import MOST_CORES, Site
 from orchestrator.compiler.strategies import Cuts, single_cuts
@@ -57,7 +57,7 @@ def compile_for(
     seconds = step_seconds(best, rates)
     for name, cuts in single_cuts(site):
         for packets in _single_packet_cores(site):
-            if _least_seconds(site, cuts, packets, rates) >= seconds:
+            if least_seconds(site, cuts, packets, rates) >= seconds:
                 continue
             single = assemble(site, *cuts, packets, rates, name)
             if _excess(single) <= 0 and step_seconds(single, rates) < seconds:
@@ -168,11 +168,13 @@ def _chosen(site: Site, rates: Rates, memory: float, packets: int) -> tuple[Foun
     """Return the search's choices for so many packet-handling cores a chip."""
     shares = Shares(site.table, site.images, site.cores - site.packet_cores(packets))
     prices = Prices(site, shares, packets, rates)
-    found = choose(site.network, prices, candidates(site.mesh.n), memory, LINK_PRICE)
+    n = site.mesh.n
+    large = least_bytes(site.network, site.images, n, GROUPS[-1]) > memory
+    found = choose(site.network, prices, candidates(n, large), memory, LINK_PRICE)
     return None if found is None else (found, prices)
 
 
-def _least_seconds(site: Site, cuts: Cuts, packets: int, rates: Rates) -> float:
+def least_seconds(site: Site, cuts: Cuts, packets: int, rates: Rates) -> float:
     """Return what the products alone take, dealt to cores as a program would."""
     shares = Shares(site.table, site.images, site.cores - site.packet_cores(packets))
     splits, weight_splits = cuts
@@ -194,16 +196,16 @@ def _least_seconds(site: Site, cuts: Cuts, packets: int, rates: Rates) -> float:
     return seconds
 
 
-def least_bytes(net: Network, images: int, n_chips: int) -> int:
+def least_bytes(net: Network, images: int, n_chips: int, most_groups: int = MOST_GROUPS) -> int:
     """Return the bytes of a chip's SDRAM that a step needs at least, on so many chips.
 
     Masters, momentum, summed gradients and new weights dealt to all chips; 16-bit activations,
-    sums and errors kept; one layer's weights and partial sums at a time, in as many groups as are weighed.
+    sums and errors kept; one layer at a time its weights and partial sums, in the most groups.
     """
     weights = sum(op.weights for op in net.convolutions)
     kept = sum(_padded(op.y) * (2 if op.statistics else 1) for op in net.convolutions)
     largest = max(op.weights for op in net.convolutions)
-    groups = min(GROUPS[-1], n_chips)
+    groups = min(most_groups, n_chips)
     return int((14 * weights + 2 * images * kept) / n_chips + 10 * largest / groups)
 
 

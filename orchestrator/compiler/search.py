@@ -20,8 +20,10 @@ from orchestrator.compiler.choices import UNEVEN, Choice, Load, Prices
 from orchestrator.compiler.layers import Apply, Conv, Network, Operation
 from orchestrator.compiler.program import Floats, Split, WeightSplit
 
-GROUPS = (1, 2, 3, 4, 6, 8, 12, 16, 48)
-"""Groups of channels that are weighed; 48 for dense layers whose weights fit no chip otherwise."""
+GROUPS = (1, 2, 3, 4, 6, 8, 12, 16)
+"""Groups of channels that are weighed; more leave cores without a chunk of 32 on most layers."""
+MOST_GROUPS = 48
+"""Weighed too where dense layers' weights fit no chip otherwise."""
 LEAST_USED = 0.85
 """Share of the chips that a split must use to be weighed."""
 WEIGHT_GROUPS = (2, 4)
@@ -40,9 +42,10 @@ def decider(network: Network, op: Operation) -> Conv:
     return op
 
 
-def candidates(n_chips: int) -> list[Choice]:
-    """Return the choices that are weighed on so many chips."""
-    groups = [g for g in GROUPS if n_chips // g * g >= LEAST_USED * n_chips]
+def candidates(n_chips: int, large: bool = False) -> list[Choice]:
+    """Return the choices that are weighed on so many chips, for a network that is large or not."""
+    weighed = (*GROUPS, MOST_GROUPS) if large else GROUPS
+    groups = [g for g in weighed if n_chips // g * g >= LEAST_USED * n_chips]
     apart = [
         Choice(1, g, over_outputs)
         for g in WEIGHT_GROUPS

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from orchestrator.compiler.mesh import Mesh, Tree
-from orchestrator.compiler.program import Exchange, ExchangeKind, Indices, Overlap
+from orchestrator.compiler.program import LINKS, Exchange, ExchangeKind, Indices, Overlap
 from orchestrator.compiler.splits import Rectangles
 from orchestrator.machine.geometry import Ints
 
@@ -119,8 +119,8 @@ class Transfers:
     def entries(self, exchanges: Sequence[Exchange]) -> Ints:
         """Return how many multicast entries every router needs, int64 [n_chips].
 
-        A tree has one key, for all exchanges that use it, and one entry in each router on it: at
-        its source, at its targets and where it passes.
+        A tree has one key, for all exchanges that use it, and one entry in each router on it, but
+        none where packets only go straight on: there the router's default does.
         """
         trees: set[tuple[int, tuple[int, ...], tuple[int, ...]]] = set()
         for each in exchanges:
@@ -129,8 +129,18 @@ class Transfers:
             for i, source in enumerate(each.source.tolist()):
                 trees.add((source, tuple(targets[t[i] : t[i + 1]]), tuple(routes[r[i] : r[i + 1]])))
         entries = np.zeros(self._mesh.n, np.int64)
+        neighbour = self._mesh.neighbour.tolist()
         for source, targets_, routes_ in trees:
-            entries[list({source, *targets_, *(link // 6 for link in routes_)})] += 1
+            leaves: dict[int, list[int]] = {}
+            enters: dict[int, int] = {}
+            for link in routes_:
+                chip, way = divmod(link, LINKS)
+                leaves.setdefault(chip, []).append(way)
+                enters[neighbour[chip][way]] = way
+            straight = {chip for chip, way in enters.items() if leaves.get(chip) == [way]} - set(
+                targets_
+            )
+            entries[list({source, *enters} - straight)] += 1
         return entries
 
     def _routed(self, cells: list[_One]) -> list[_One]:
