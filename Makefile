@@ -1,6 +1,6 @@
 # Shortcuts. All of them use the environment that launch/test.sh makes in .venv.
 
-.PHONY: check format test test-mpi ci
+.PHONY: check format test test-mpi report ci
 
 check:  ## format, lint and types
 	.venv/bin/ruff format --check .
@@ -16,6 +16,10 @@ test:  ## the tests that start no ranks
 
 test-mpi:  ## the tests of the exchange and of the launch scripts
 	.venv/bin/python -m pytest tests/collectives tests/launch
+
+report:  ## docs/spinnaker-resnet50.md with its figures, predicted anew
+	.venv/bin/python docs/spinnaker-resnet50/predict.py
+	.venv/bin/python docs/spinnaker-resnet50/render.py
 
 ci:  ## what continuous integration runs
 	bash .ci/run
