@@ -26,7 +26,8 @@ from orchestrator.perf.rates import Rates, handling_seconds
 SLICE = 4e-3
 """Seconds that a slice of an exchange is to take about: phases take a few to a hundred ms."""
 MOST_SLICES = 16
-SWEEPS = 2
+SWEEPS = 5
+"""How often all choose; the last ones change little."""
 
 
 def assign(draft: Draft, n_chips: int, n_cores: int, slice_: Slice, rates: Rates) -> None:
