@@ -10,6 +10,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from orchestrator.boards.hardware import MachineControl, allocated, given_host, open_machine
+from orchestrator.boards.hardware.control import LOADED
+from orchestrator.boards.hardware.failures import MachineTimeout
+from orchestrator.boards.hardware.reports import FAILED
 from orchestrator.boards.hardware.selftest import SelfTestReport, count, run_selftest
 from orchestrator.cli.machine_options import (
     check_belongs,
@@ -76,9 +79,12 @@ def selftest(
             given = given_host(host, bmp=bmp, slots=places)
             control = stack.enter_context(open_machine(given))
         cores = [core for core in control.cores if chosen is None or core[:2] in chosen]
-        note(f"loading the image on {count(len(cores), 'core')}")
         if cores:  # else `run_selftest` says what is wrong with the chips
-            control.load(image.binary, cores)
+            note(f"loading the image on {count(len(cores), 'core')}")
+            try:
+                control.load(image.binary, cores, LOADED | FAILED)
+            except MachineTimeout as error:  # the test names these cores too
+                note(str(error))
         report = run_selftest(control, image.symbols, chips=chosen, timeout=timeout, note=note)
         print_report(report)
         write_json(json_path, report.as_json())

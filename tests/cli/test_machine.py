@@ -17,6 +17,7 @@ from orchestrator.boards.hardware.selftest.cases import every_case
 from orchestrator.cli import machine_show
 from orchestrator.errors import MissingToolError
 from orchestrator.virtual.image import find_compiler
+from orchestrator.virtual.running import RunningCores
 from orchestrator.virtual.serving.configuration import VirtualMachineConfig
 from orchestrator.virtual.serving.machine import VirtualMachine
 
@@ -199,6 +200,19 @@ def test_sick_parts_are_listed_and_end_with_3(regatta, compiler, few_cases) -> N
         "link 0 (east) of chip (0, 0)": "missing",
         "core 17 of chip (1, 1)": "missing",
     }
+
+
+def test_a_core_that_traps_when_it_is_loaded_is_listed(regatta, compiler, few_cases) -> None:
+    config = VirtualMachineConfig(shape="spinn3", booted=True, base_address="127.1.22.0")
+    with VirtualMachine(config, open_cores=RunningCores) as machine:
+        machine.trap(0, 1, 5)
+        ended = regatta(
+            "machine", "selftest", "--host", "127.1.22.1", "--chips", "0,1", "--json", "m.json"
+        )
+    assert ended.refused(3) == "the machine is not well: 1 core"
+    assert "3 cases on 17 cores of 1 chip" in ended.out
+    parts = {f["part"]: f["fault"] for f in json.loads(Path("m.json").read_text())["findings"]}
+    assert parts == {"core 5 of chip (0, 1)": "stopped"}
 
 
 def test_ctrl_c_ends_a_self_test_in_order(tmp_path: Path, compiler) -> None:

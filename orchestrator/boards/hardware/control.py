@@ -141,22 +141,32 @@ class MachineControl(MachineMemory):
 
     # ---- cores ---------------------------------------------------------------------------------
 
-    def load(self, image: bytes, cores: Collection[CoreId] | None = None) -> None:
+    def load(
+        self,
+        image: bytes,
+        cores: Collection[CoreId] | None = None,
+        states: Collection[CoreState] = LOADED,
+    ) -> None:
         """Load an image on cores, all of them by default, and wait until it runs there.
+
+        Parameters
+        ----------
+        states
+            Of loaded cores. With `FAILED` among them, cores that fail are left to the caller.
 
         Raises
         ------
         ArgumentError
             The image is too large, or there is no such core.
         CoreFailed
-            It met an error on the way.
+            It met an error on the way, and that is not waited for.
         MachineTimeout
             A core does not start.
         """
         chosen = self._chosen(cores)
         with self._explained():
             self._session.flood(loadable(image), APP_ID, chosen)
-        self.wait(LOADED, chosen, LOAD_S + LOAD_S_PER_CORE * len(chosen))
+        self.wait(states, chosen, LOAD_S + LOAD_S_PER_CORE * len(chosen))
 
     def signal(self, signal: Signal) -> None:
         """Send a signal to all our cores."""
@@ -241,6 +251,8 @@ class MachineControl(MachineMemory):
     def wait_tapes(self, cores: Collection[CoreId], timeout: float) -> dict[CoreId, CoreReport]:
         """Wait until cores have ended their last tapes or failed, at most so many seconds.
 
+        A core whose program another host has ended is not waited for either.
+
         Returns
         -------
         dict
@@ -251,7 +263,7 @@ class MachineControl(MachineMemory):
         for _ in _polls(timeout):
             for report, _ in self.blocks(waiting):
                 found[report.core] = self._of_tape(report)
-            waiting = [c for c in waiting if not (found[c].finished or found[c].failed)]
+            waiting = [c for c in waiting if not _is_over(found[c])]
             if not waiting:
                 break
         unfinished = [core for core in found if not found[core].finished]
@@ -265,13 +277,19 @@ class MachineControl(MachineMemory):
         Raises
         ------
         CoreFailed
-            A core met a run-time error or a watchdog.
+            A core met a run-time error or a watchdog, or another host has ended its program.
         MachineTimeout
             A core is not done after so many seconds.
         """
         self.start_tapes(tapes)
         found = self.wait_tapes(list(tapes), timeout)
         self._raise_failed([core for core, report in found.items() if report.failed])
+        taken = [str(core) for core, report in found.items() if report.taken_away]
+        if taken:
+            raise CoreFailed(
+                f"{len(taken)} cores run our program no more, does another host use this machine? "
+                + _listed(taken)
+            )
         late = [report for report in found.values() if not report.finished]
         if late:
             raise MachineTimeout(
@@ -325,6 +343,10 @@ def explained(job: Holder | None) -> Iterator[None]:
         if job is not None:
             job.check()
         raise
+
+
+def _is_over(report: CoreReport) -> bool:
+    return report.finished or report.failed or report.taken_away
 
 
 def _polls(timeout: float) -> Iterator[None]:

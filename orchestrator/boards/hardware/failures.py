@@ -8,7 +8,7 @@ RunError
 ├── Refused           a chip refused a command
 │   └── LinkDead          because a link to its neighbour does not work
 ├── MachineTimeout    cores are not where they should be in time
-└── CoreFailed        cores met a run-time error or a watchdog
+└── CoreFailed        cores met a run-time error or a watchdog, or lost their program
 """
 
 from orchestrator.errors import RunError
@@ -54,4 +54,4 @@ class MachineTimeout(RunError):
 
 
 class CoreFailed(RunError):
-    """Cores met a run-time error or a watchdog; the message shows the first one whole."""
+    """Cores met a run-time error or a watchdog (the first is shown whole), or lost the program."""

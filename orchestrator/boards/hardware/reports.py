@@ -113,6 +113,11 @@ class CoreReport:
         return self.state in FAILED
 
     @property
+    def taken_away(self) -> bool:
+        """Whether it runs no program any more: a host has ended it."""
+        return self.state is CoreState.IDLE
+
+    @property
     def finished(self) -> bool:
         """Whether its last tape ended."""
         return not self.failed and self.sequence != 0 and self.done == self.sequence

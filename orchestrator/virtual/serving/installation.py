@@ -241,7 +241,8 @@ class Installation:
             self.boards[name].machine = machine
             self.boards[name].ethernet = plan.ethernets.get(name)
         size = f"{plan.machine.width} x {plan.machine.height}, {len(plan.machine.chips)} chips"
-        self._report(f"board {plan.boards[0]} booted: {size}, {len(plan.boards)} boards")
+        boards = "1 board" if len(plan.boards) == 1 else f"{len(plan.boards)} boards"
+        self._report(f"board {plan.boards[0]} booted: {size}, {boards}")
         self._meet_faults(machine)
 
     def _addresses(self, state: BoardState) -> dict[Board, str]:

@@ -1,8 +1,11 @@
 """Tapes on the cores of a virtual machine that run our image, loaded by unmodified spinnman."""
 
+import time
+
 import pytest
 
 from orchestrator.boards.hardware import CoreId, given_host, open_machine
+from orchestrator.boards.hardware import control as hardware_control
 from orchestrator.boards.hardware.failures import CoreFailed, MachineTimeout
 from orchestrator.errors import ArgumentError, MissingToolError
 from orchestrator.virtual.image import build_image
@@ -102,6 +105,28 @@ def test_a_core_that_is_late_is_named_with_its_task(control):
         control.run_tapes(tapes, timeout=0.2)
     control.signal(Signal.SYNC0)
     assert control.wait_tapes([core], timeout=20)[core].finished
+
+
+def test_a_core_whose_program_another_host_has_ended_is_not_waited_for(control, monkeypatch):
+    core = CoreId(1, 0, 4)
+    control.load(control.image.binary, [core])
+    tapes = put_tapes(control, [core], lambda _: [Sync()])
+    start = control.start_tapes
+
+    def polls(_):
+        for _ in range(500):
+            yield
+            time.sleep(0.01)
+        pytest.fail("it is still waited for")
+
+    def start_and_stop(given):
+        start(given)
+        control.signal(Signal.STOP)
+
+    monkeypatch.setattr(hardware_control, "_polls", polls)
+    monkeypatch.setattr(control, "start_tapes", start_and_stop)
+    with pytest.raises(CoreFailed, match=r"another host use this machine.*core \(1, 0, 4\)"):
+        control.run_tapes(tapes, timeout=20)
 
 
 def test_tapes_for_cores_that_are_not_there_are_refused(control):

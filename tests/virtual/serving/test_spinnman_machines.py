@@ -93,7 +93,7 @@ def test_spinnman_boots_a_board(spinnman):
         variables = chip.boot.variables
     assert found["version"][:2] == ["SC&MP", [4, 0, 0]]
     assert len(found["discovery"]["cores"]) == 48
-    assert events == ["board (0, 0, 0) booted: 8 x 8, 48 chips, 1 boards"]
+    assert events == ["board (0, 0, 0) booted: 8 x 8, 48 chips, 1 board"]
     assert variables[0x0A] == 5  # the hardware version that spinnman put into the image
 
 

@@ -155,6 +155,9 @@ class CoreTest:
             cause = str(report).splitlines()
             text = cause[1] if len(cause) > 1 else report.state.name
             text += f", near {self._symbol(report.lr)}"
+        elif report.taken_away:
+            fault = Fault.STOPPED
+            text = "it runs no program any more: does another host use this machine?"
         else:
             fault = Fault.LATE
             text = f"still at task {report.tasks_done} after {timeout:g} s, {report.state.name}"
