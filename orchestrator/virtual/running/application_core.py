@@ -128,6 +128,12 @@ class ApplicationCore:
         cycle = None if self.ended else self.emulator.wakes_at
         return None if cycle is None else self._started + cycle
 
+    @property
+    def is_awake(self) -> bool:
+        """Return whether it has something to do now."""
+        wakes = self.wakes_at
+        return wakes is not None and wakes <= self.time
+
     def signal(self, signal: Signal) -> None:
         """Queue a signal; SYNC0 and SYNC1 as the flags by which the monitor gives them."""
         if signal in (Signal.SYNC0, Signal.SYNC1):

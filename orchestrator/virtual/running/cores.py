@@ -275,7 +275,7 @@ class RunningCores:
             core.command(self.now)
             if not core.has_commands:
                 del self._commanded[place]
-            if core.wakes_at is not None:
+            if core.is_awake:
                 self._awake[place] = core
 
     def _interrupt_sleepers(self, memory: ChipMemory, chip: Chip) -> None:
@@ -292,7 +292,7 @@ class RunningCores:
                 memory.interrupt(1 << physical, False)
             elif place not in self._awake:
                 core.wake(self.now)
-                if core.wakes_at is not None:
+                if core.is_awake:  # else it does not listen to this interrupt
                     self._awake[place] = core
 
     def _carry(self, length: int) -> None:

@@ -97,6 +97,16 @@ def test_a_signal_reaches_a_core_between_its_ticks(bench, image: Image, build) -
     assert bench.words(0x60300000, 1) == [12]
 
 
+def test_signals_that_a_core_never_takes_cost_nothing(bench, build) -> None:
+    bench.load(build(TICKS), 1)
+    bench.settle(0.0125)
+    for _ in range(2):
+        bench.cores.signal(0, 0, [1], Signal.PAUSE)
+    assert bench.settle() is not None
+    bench.settle(0.001)
+    assert bench.words(0x60300000, 1) == [13]
+
+
 def test_a_core_wakes_another_of_its_chip(bench, image: Image, build) -> None:
     bench.load(image.binary, 2, wait=True)
     bench.settle()
