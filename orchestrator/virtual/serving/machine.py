@@ -82,7 +82,8 @@ class VirtualMachine:
         if not beyond_loopback and not all(map(_is_loopback, addresses)):
             raise ArgumentError(
                 f"base_address is {config.base_address}: only loopback addresses (127.x.y.z) are "
-                "served, unless you allow others, which anybody in the network can then use"
+                "served unless others are allowed (--beyond-loopback): anybody in the network can "
+                "then use them"
             )
         self._due: float | None = 0.0
         self.installation = Installation(config, open_cores, self, faults, report)

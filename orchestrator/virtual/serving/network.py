@@ -5,6 +5,7 @@ A board's sockets stay open whatever its state: a closed port would make the hos
 its board's address, as hosts take answers from the address they asked only.
 """
 
+import errno
 import heapq
 import selectors
 import socket
@@ -92,9 +93,13 @@ class Network:
             opened.bind((address, port))
         except OSError as error:
             opened.close()
+            cause = (
+                "another virtual machine may be serving there: stop it or change base_address"
+                if error.errno == errno.EADDRINUSE
+                else "base_address has to be this computer's"
+            )
             raise RunError(
-                f"cannot take datagrams on {address}, port {port}: {error.strerror}; another "
-                "virtual machine may be serving there: stop it or change base_address"
+                f"cannot take datagrams on {address}, port {port}: {error.strerror}; {cause}"
             ) from None
         opened.setblocking(False)
         self._sockets[address, port] = opened
