@@ -28,6 +28,8 @@ LEAST_USED = 0.85
 """Share of the chips that a split must use to be weighed."""
 WEIGHT_GROUPS = (2, 4)
 """Groups that are weighed for weight gradients alone, where a convolution has one group."""
+MOMENTARY = 0.35
+"""Share of a chip's memory that a layer may need only while it is computed."""
 GAP = 1e-3
 """Distance from the optimum, relative, at which the solver may stop."""
 
@@ -80,7 +82,7 @@ def choose(
     result = milp(
         problem.objective,
         integrality=problem.integrality,
-        bounds=Bounds(0, np.where(problem.integrality > 0, 1, np.inf)),
+        bounds=Bounds(0, problem.upper),
         constraints=problem.constraints(),
         options={"mip_rel_gap": GAP},
     )
@@ -141,6 +143,7 @@ class _Problem:
         self._size = self._time + 2
         self.integrality = np.zeros(self._size)
         self.integrality[:first_pair] = 1
+        self.upper = np.where(self.integrality > 0, 1.0, np.inf)
         self.objective = np.zeros(self._size)
         self.objective[self._time :] = 1
         self._rows = _Rows()
@@ -150,11 +153,14 @@ class _Problem:
         for i, op in enumerate(self.convolutions):
             columns = range(i * k, i * k + k)
             self._rows.add(dict.fromkeys(columns, 1.0), 1, 1)
-            for column, choice in zip(columns, choices, strict=True):
+            momentary = [prices.momentary(op, choice) for choice in choices]
+            most = max(MOMENTARY * memory, min(momentary))
+            for column, choice, needed in zip(columns, choices, momentary, strict=True):
                 self._price(op, choice, column)
                 room[column] = prices.memory(op, choice) / 1e6
-                momentary = prices.momentary(op, choice) / 1e6
-                self.objective[column] += 1e-9 * momentary  # decides between equals
+                self.objective[column] += 1e-15 * needed  # decides between equals
+                if needed > most:
+                    self.upper[column] = 0
         self._rows.add(room, 0, memory / 1e6)
         for j, edge in enumerate(edges):
             self._couple(edge, first_pair + j * g * g)
