@@ -64,8 +64,7 @@ def cases() -> Iterator[tuple[str, Level, dict[str, float]]]:
     for each in map(constant, NAMES):
         for end in (Level.LOW, Level.HIGH):
             if each.at(end) != each.typical:
-                name = f"{each.name} {each.at(end):g} {each.unit}"
-                yield name, Level.TYPICAL, {each.name: each.at(end)}
+                yield f"{each.name} {each.at(end):g}", Level.TYPICAL, {each.name: each.at(end)}
 
 
 def comparison_columns(comparisons: list[Comparison]) -> tuple[str, ...]:
