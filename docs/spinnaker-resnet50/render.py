@@ -366,13 +366,15 @@ def networks(study: Study) -> str:
                 [
                     name,
                     f"{point.boards:,}",
+                    str(found["ghost_batch"]),
                     digits(at.step_s),
                     band(point, "images_per_s"),
                     f"{100 * at.efficiency:.1f} %",
                     digits(at.joules_per_image),
                 ]
             )
-    return table(("network", "boards", "step (s)", "images/s", "efficiency", "J/image"), rows)
+    columns = ("network", "boards", "images a board", "step (s)", "images/s")
+    return table((*columns, "efficiency", "J/image"), rows)
 
 
 def networks_words(study: Study) -> str:

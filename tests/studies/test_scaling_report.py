@@ -47,7 +47,8 @@ def test_a_network_without_a_plan_is_left_out_with_the_reason():
 
     networks = figures(load_config(CONFIG), slice_of, None, (1200,))["networks"]
     assert networks["vgg16"] == {"refused": "it does not fit", "points": []}
-    assert networks["alexnet"]["refused"] is None and len(networks["alexnet"]["points"]) == 2
+    assert (networks["alexnet"]["refused"], networks["alexnet"]["ghost_batch"]) == (None, 32)
+    assert len(networks["alexnet"]["points"]) == 2
 
 
 def test_a_faster_machine_is_faster(found):
