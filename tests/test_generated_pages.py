@@ -10,7 +10,9 @@ SCRIPTS = sorted(DOCS.glob("*/render.py"))
 
 
 def test_scripts_are_found():
-    assert {"accuracy", "exchange", "machine", "measurements", "spinnaker-resnet50"} <= {s.parent.name for s in SCRIPTS}
+    assert {"accuracy", "exchange", "machine", "measurements", "spinnaker-resnet50"} <= {
+        s.parent.name for s in SCRIPTS
+    }
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.parent.name)

@@ -41,7 +41,6 @@ LEVELS = {
     "train": 4,
     "virtual.arm_kernels": 4,
     "boards.hardware.selftest": 5,
-    "boards.hardware.selftest": 5,
     "keras": 5,
     "studies": 5,
     "bench": 6,
