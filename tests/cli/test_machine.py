@@ -245,6 +245,8 @@ def test_ctrl_c_ends_a_self_test_in_order(tmp_path: Path, compiler) -> None:
         (["show", "m.yaml", "--machine", "big"], "--machine big: goes with --spalloc"),
         (["show", "m.yaml", "--bmp", "127.1.16.0"], "goes with --host"),
         (["show", "--host", "no.such.host.invalid"], "no.such.host.invalid"),
+        (["show", "--host", f"{'h' * 70}.invalid"], "this is no host name"),
+        (["show", "--host", "127.1.16.1", "--bmp", "no.such.invalid"], "BMP no.such.invalid"),
         (["show", "--host", "127.0.0.1"], "machine of its own making"),
         (["show", "m.yaml", "--slots", "1"], "--slots 1: goes with --bmp"),
         (["show", "--host", "127.1.16.1", "--bmp", "b", "--slots", "24"], "none of 0 to 23"),

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Final
 
 from orchestrator.boards.hardware.asking import ask
+from orchestrator.boards.hardware.boards import check_host
 from orchestrator.boards.hardware.failures import BoardDead, Refused
 from orchestrator.wire.answers import Measurements, Version, decode_measurements, decode_version
 from orchestrator.wire.datagrams import ScpReply, ScpRequest, SdpAddress
@@ -35,9 +36,15 @@ class BmpLink:
         Its name or address.
     port
         Its UDP port for SCP.
+
+    Raises
+    ------
+    ArgumentError
+        There is no such host.
     """
 
     def __init__(self, host: str, port: int = SCP_UDP_PORT):
+        check_host("BMP", host)
         self.host = host
         self._sequence = 0
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)

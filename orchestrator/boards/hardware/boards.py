@@ -97,6 +97,8 @@ def check_host(what: str, host: str) -> None:
         address = socket.gethostbyname(host)
     except OSError as error:
         raise ArgumentError(f"{what} {host}: {error.strerror}") from error
+    except UnicodeError as error:  # a part of it is empty or too long
+        raise ArgumentError(f"{what} {host}: this is no host name") from error
     if address == SIMULATED:
         raise ArgumentError(
             f"{what} {host} is {SIMULATED}, which spinnman takes for a machine of its own making; "

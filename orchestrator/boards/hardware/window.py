@@ -235,7 +235,7 @@ class Window:
         """Return the oldest requests if their time is up: no more than are safe to send at once."""
         if now < self._no_timeout_before:
             return []
-        found = []
+        found: list[int] = []
         for sequence, flight in self._flights.items():
             if flight.sent_at + self._timeout > now or len(found) == self._least:
                 break

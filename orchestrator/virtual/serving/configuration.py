@@ -104,7 +104,13 @@ class VirtualMachineConfig:
             raise ConfigError(f"base_address: {self.base_address} is no IPv4 address") from None
         if int(address) % _FRAME_STEP:
             raise ConfigError(f"base_address: {address} does not end in .0")
-        if _REFUSED in (place.address for place in board_places(self)):
+        try:
+            places = board_places(self)
+        except ipaddress.AddressValueError:
+            raise ConfigError(
+                f"base_address: behind {address} are too few addresses for the boards"
+            ) from None
+        if _REFUSED in (place.address for place in places):
             raise ConfigError(
                 f"base_address: {address} would put a board at {_REFUSED}, which spinnman takes "
                 "for its own simulation; take another one, such as 127.0.64.0"

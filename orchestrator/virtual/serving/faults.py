@@ -13,6 +13,7 @@ from orchestrator.config.load import load_section
 from orchestrator.config.schema import about, check_fields
 from orchestrator.errors import ConfigError
 from orchestrator.machine.links import Link
+from orchestrator.wire.answers import CHIP_CORES
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,6 +86,9 @@ class FaultsConfig:
         for x, y, link in self.dead_links:
             if link not in set(Link):
                 raise ConfigError(f"dead_links: link {link} of chip ({x}, {y}) is not 0 to 5")
+        for x, y, core in self.trapped_cores:
+            if not 1 <= core < CHIP_CORES:
+                raise ConfigError(f"trapped_cores: core {core} of chip ({x}, {y}) is not 1 to 17")
 
 
 NO_FAULTS_ON_DEMAND = FaultsConfig()

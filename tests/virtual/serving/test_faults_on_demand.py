@@ -54,6 +54,7 @@ def test_a_plan_is_read(plan):
         ("{recieved: {}}", "did you mean received"),
         ("{received: {loss: 1.5}}", "loss: 1.5 is out of range"),
         ("{dead_links: [[0, 0, 6]]}", "link 6 of chip (0, 0)"),
+        ("{trapped_cores: [[0, 0, 18]]}", "core 18 of chip (0, 0) is not 1 to 17"),
         ("{lossy_links: [{x: 0, y: 0, link: 1}]}", "loss: missing"),
         ("[", "not valid YAML"),
     ],

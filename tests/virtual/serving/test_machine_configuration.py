@@ -60,6 +60,7 @@ def test_addresses_are_spalloc_s():
         ("{base_address: 127.0.0.0}", "127.0.0.1, which spinnman takes"),
         ("{base_address: 127.0.64.8}", "does not end in .0"),
         ("{base_address: here}", "no IPv4 address"),
+        ("{shape: triads, triads: [9, 1], base_address: 255.255.255.0}", "too few addresses"),
         ("{dead: {links: [[0, 0, 6]]}}", "link 6 is not one of 0 to 5"),
         ("{dead: {chips: [[0]]}}", "dead.chips[0]"),
         ("{boot_ms: -1}", "boot_ms"),
