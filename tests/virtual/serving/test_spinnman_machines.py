@@ -55,7 +55,10 @@ def three_boards(spinnman):
         shape="triads", base_address="127.0.167.0", booted=True, dead=DEAD
     )
     with VirtualMachine(config) as machine:
-        return spinnman(["discovery", "load", "stop", "odds_and_ends"], machine.places[0].address)
+        subjects = ["version", "discovery", "memory", "neighbour", "allocation", "routes"]
+        subjects += ["load", "sdp", "stop", "other_loads", "odds_and_ends", "bmp"]
+        place = machine.places[0]
+        return spinnman(subjects, place.address, bmp=place.bmp_address)
 
 
 def test_dead_parts_of_three_boards_are_found(three_boards):
@@ -81,7 +84,18 @@ def test_a_program_reaches_all_cores_of_three_boards(three_boards):
     assert load["copied"] and load["monitors"] == 142
     assert load["steps"][-1] == [0, 0, load["cores"]]
     assert three_boards["stop"] == [[0, 0, 0], load["cores"]]
+    assert three_boards["other_loads"] == [[0, 2, 0], [0, 2, 0], True]
     assert three_boards["odds_and_ends"]["p2p"]
+
+
+def test_three_boards_answer_as_one_does(three_boards):
+    assert three_boards["version"] == ["SC&MP", [4, 0, 0], 1, 1, 0]
+    assert three_boards["memory"][:4] == [True, True, 0x12345678, True]  # of the last chip
+    assert three_boards["neighbour"] == [True, "over the link..."]
+    assert three_boards["allocation"]["after stop"]
+    assert three_boards["routes"]["same"] and three_boards["routes"]["freed"] == 1023
+    assert three_boards["sdp"][0::2] == [[0, 0, 1], [1, 1, 16]]
+    assert three_boards["bmp"]["version"] == ["BC&MP", [2, 1, 2]]
 
 
 def test_spinnman_boots_a_board(spinnman):
