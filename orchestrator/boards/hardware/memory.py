@@ -19,6 +19,10 @@ _IOBUF_HEADER: Final = 16
 _IOBUF_BLOCKS: Final = 1024
 """Blocks of a core's IOBUF that are followed: more than SDRAM's heap for them holds."""
 
+_IOBUF_MOST: Final = 1 << 16
+"""Bytes of a block that are read at most: the system software makes blocks of 16 KiB, but a program
+that goes wrong can write over their headers."""
+
 Chip = tuple[int, int]
 
 
@@ -174,7 +178,17 @@ class MachineMemory:
         return [read_block(core, data) for core, data in zip(chosen, found, strict=True)]
 
     def printed(self, blocks: Iterable[Block]) -> dict[CoreId, str]:
-        """Return the IOBUF text of cores, following their chains of blocks side by side."""
+        """Return the IOBUF text of cores; a chain that leads out of memory is no text."""
+        known = list(blocks)
+        try:
+            return self._chains(known)
+        except Refused:
+            if len(known) == 1:
+                return {known[0].report.core: ""}
+        return {core: text for block in known for core, text in self.printed([block]).items()}
+
+    def _chains(self, blocks: Iterable[Block]) -> dict[CoreId, str]:
+        """Return the text of cores, following their chains of blocks side by side."""
         texts: dict[CoreId, list[bytes]] = {}
         chains = {report.core: at for report, at in blocks}
         for core in chains:
@@ -189,7 +203,7 @@ class MachineMemory:
             words = [memoryview(head).cast("I") for head in heads]
             bodies = self.read_many(
                 [
-                    Read(core.x, core.y, at + _IOBUF_HEADER, head[3])
+                    Read(core.x, core.y, at + _IOBUF_HEADER, min(head[3], _IOBUF_MOST))
                     for (core, at), head in zip(chains.items(), words, strict=True)
                 ]
             )

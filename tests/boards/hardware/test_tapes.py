@@ -11,6 +11,7 @@ from orchestrator.errors import ArgumentError, MissingToolError
 from orchestrator.virtual.image import build_image
 from orchestrator.virtual.running.cores import RunningCores
 from orchestrator.virtual.tasks import Copy, Sync, tape
+from orchestrator.wire.layout import Vcpu
 from orchestrator.wire.numbers import CoreState, Signal
 
 pytest.importorskip("spinnman", reason="spinnman is not installed: pip install SpiNNMan")
@@ -127,6 +128,21 @@ def test_a_core_whose_program_another_host_has_ended_is_not_waited_for(control, 
     monkeypatch.setattr(control, "start_tapes", start_and_stop)
     with pytest.raises(CoreFailed, match=r"another host use this machine.*core \(1, 0, 4\)"):
         control.run_tapes(tapes, timeout=20)
+
+
+def test_a_spoilt_iobuf_does_not_hide_the_others(control):
+    good, long, bad = cores = [CoreId(0, 0, 1), CoreId(0, 0, 2), CoreId(0, 0, 3)]
+    control.load(control.image.binary, cores)
+    for core, used in ((good, 5), (long, 0xFFFFFFF0)):
+        at = control.take(0, 0, 1 << 17)
+        control.fill(0, 0, at, 0, 1 << 17)
+        control.write(0, 0, at, bytes(12) + used.to_bytes(4, "little") + b"words")
+        control.write(0, 0, core.vcpu + Vcpu.IOBUF, at.to_bytes(4, "little"))
+    control.write(0, 0, bad.vcpu + Vcpu.IOBUF, 0x50000001.to_bytes(4, "little"))
+    texts = control.iobuf(cores)
+    assert texts[good] == "words"
+    assert texts[long].startswith("words") and len(texts[long]) == 1 << 16
+    assert texts[bad] == ""
 
 
 def test_tapes_for_cores_that_are_not_there_are_refused(control):
