@@ -1,5 +1,6 @@
 """The self-test on chips in this process: all is well, and planted faults are found and named."""
 
+import dataclasses
 import json
 import struct
 from collections.abc import Callable
@@ -8,12 +9,13 @@ import numpy as np
 import pytest
 from in_process import InProcess, flip
 
-from orchestrator.boards.hardware.failures import BoardDead, JobLost, ServerAway
+from orchestrator.boards.hardware.failures import BoardDead, CoreFailed, JobLost, ServerAway
 from orchestrator.boards.hardware.reports import CoreId
 from orchestrator.boards.hardware.selftest import Fault, Finding, SelfTestReport, run_selftest
 from orchestrator.errors import ArgumentError, RunError
 from orchestrator.machine import Faults, Link
 from orchestrator.virtual.core import Core
+from orchestrator.wire.numbers import CoreState
 
 UNDEFINED, RETURN = 0xE7F000F0, 0xE12FFF1E
 CHIP = ((0, 0),)
@@ -189,6 +191,32 @@ def test_boards_that_are_no_longer_ours_end_the_test(
     monkeypatch.setattr(door, moment, end)
     with pytest.raises(error, match="job 7 is over"):
         selftest(door)
+
+
+@pytest.mark.parametrize("lost", [1, 4])
+def test_cores_that_lose_the_program(
+    open_door: Callable[..., InProcess], monkeypatch: pytest.MonkeyPatch, lost: int
+) -> None:
+    """Of all cores another host has ended it, of one alone it is the core's fault."""
+    door = open_door()
+    wait = door.wait_tapes
+
+    def end(cores, timeout):
+        idle = {"state": CoreState.IDLE, "done": 0}
+        reports = wait(cores, timeout)
+        return {
+            core: dataclasses.replace(report, **idle) if core in door.cores[:lost] else report
+            for core, report in reports.items()
+        }
+
+    monkeypatch.setattr(door, "wait_tapes", end)
+    if lost == len(door.cores):
+        with pytest.raises(CoreFailed, match="another host has ended"):
+            selftest(door)
+    else:
+        finding = only(selftest(door))
+        assert finding.part == "core 1 of chip (0, 0)"
+        assert (finding.fault, finding.text) == (Fault.STOPPED, "it runs no program")
 
 
 def test_parts_that_the_machine_reports_as_dead(open_door: Callable[..., InProcess]) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Final
 
+from orchestrator.boards.hardware.failures import CoreFailed
 from orchestrator.boards.hardware.pieces import Read, Write
 from orchestrator.boards.hardware.reports import CoreId, CoreReport
 from orchestrator.boards.hardware.selftest.compare import Comparison, Difference, summary
@@ -57,6 +58,11 @@ class CoreTest:
         ----------
         cores : to test; each runs all cases.
         timeout : seconds that all cores together may take.
+
+        Raises
+        ------
+        CoreFailed
+            Another host has ended the program.
         """
         self._note(f"writing operands and tapes to {count(len(_by_chip(cores)), 'chip')}")
         areas: dict[Chip, _Area] = {}
@@ -66,6 +72,7 @@ class CoreTest:
         if tapes:
             self._note(f"running {len(self._recording.cases)} cases on {count(len(tapes), 'core')}")
             reports = self._reports(tapes, timeout)
+            self._check_ours(reports)
             ended = [core for core in reports if self._has_ended(core, reports[core], timeout)]
             self._note(f"comparing the results of {count(len(ended), 'core')} with the oracle")
             for wave in self._waves(_by_chip(ended)):
@@ -144,6 +151,19 @@ class CoreTest:
                 self._silence.note(chip, "running cases", error)
         return found
 
+    def _check_ours(self, reports: Mapping[CoreId, CoreReport]) -> None:
+        """Raise CoreFailed if all cores have lost the program: some alone may never have had it."""
+        taken = [core for core, report in reports.items() if report.taken_away]
+        ended = tuple(core for core, report in reports.items() if report.finished)
+        if not taken:
+            return
+        now = self._door.wait_tapes(ended, 0.0).values() if ended else ()
+        if all(report.taken_away for report in now):
+            raise CoreFailed(
+                "another host has ended the test's program on all cores: one at a time can use a "
+                "machine; nothing is known of its parts"
+            )
+
     # ---- after ----
 
     def _has_ended(self, core: CoreId, report: CoreReport, timeout: float) -> bool:
@@ -157,7 +177,7 @@ class CoreTest:
             text += f", near {self._symbol(report.lr)}"
         elif report.taken_away:
             fault = Fault.STOPPED
-            text = "it runs no program any more: does another host use this machine?"
+            text = "it runs no program"
         else:
             fault = Fault.LATE
             text = f"still at task {report.tasks_done} after {timeout:g} s, {report.state.name}"

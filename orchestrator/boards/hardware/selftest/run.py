@@ -42,6 +42,8 @@ def run_selftest(
         One of the chips does not exist or does not work, or no core is left to test.
     JobLost, ServerAway
         The boards are no longer ours.
+    CoreFailed
+        Another host has ended the program on all cores.
     """
     start = time.monotonic()
     chosen = _chosen(door, chips)
