@@ -23,6 +23,10 @@ int bk_team_threads(const struct bk_team *team);
  * all are done. One call at a time: a team is not to be shared by two callers. */
 void bk_team_run(struct bk_team *team, int parts, bk_part_fn *work, void *context);
 
+/* The next piece of work, 0, 1, ... of the call that is running: parts that take pieces until none
+ * is left end together, however fast their threads are. */
+int64_t bk_team_take(struct bk_team *team);
+
 /* How many parts to cut `items` into so that each has at least `grain` of them: 1 .. threads. */
 int bk_team_parts(const struct bk_team *team, int64_t items, int64_t grain);
 

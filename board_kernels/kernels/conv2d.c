@@ -19,6 +19,9 @@
  * seldom. */
 enum { PANELS_BYTES = 1 << 17, TILES_OF_FEW = 4, TILES_OF_MANY = 12 };
 
+/* Pieces of lines that a part should get at least, so that parts end together. */
+enum { PIECES_OF_A_PART = 8 };
+
 /* Taps first, first - stride, ... of one axis: count of them; windows begin at `origin`. */
 struct taps {
     int64_t first, count, origin;
@@ -27,6 +30,7 @@ struct taps {
 /* One product: rows are windows, columns the packed panels, the output a grid of positions. */
 struct product {
     const struct bk_conv *conv;
+    struct bk_team *team;
     const struct bk_tile *tile;
     const int16_t *w;
     struct bk__windows windows;
@@ -406,15 +410,37 @@ static void multiply(const struct product *p, int64_t begin, int64_t end, int64_
     }
 }
 
+/* Lines of a piece, at most a block and of whole tiles where they can be; 0 where pieces would be
+ * too small to use panels well. */
+static int64_t piece_lines(const struct product *p, int parts)
+{
+    int64_t lines = p->lines / (PIECES_OF_A_PART * parts);
+
+    if (lines * p->windows.columns < p->group_rows)
+        return 0;
+    if (lines > p->block_lines)
+        lines = p->block_lines;
+    for (int64_t fewer = lines; fewer > lines - p->tile->rows && fewer > 0; fewer--)
+        if (fewer * p->windows.columns % p->tile->rows == 0)
+            return fewer;
+    return lines;
+}
+
 static void product_part(void *context, int part, int parts)
 {
     const struct product *p = context;
     const int64_t panels = panel_count(p);
     char *workspace = p->workspace + (size_t)part * p->workspace_bytes;
     struct bk_sums sums = {0, 0};
+    const int64_t piece = parts > 1 ? piece_lines(p, parts) : 0;
     int64_t begin, end;
 
-    if (p->lines * p->windows.columns / p->tile->rows >= panels && p->lines >= parts) {
+    if (piece > 0) {
+        while ((begin = bk_team_take(p->team) * piece) < p->lines) {
+            end = begin + piece < p->lines ? begin + piece : p->lines;
+            multiply(p, begin, end, 0, panels, workspace, &sums);
+        }
+    } else if (p->lines * p->windows.columns / p->tile->rows >= panels && p->lines >= parts) {
         bk_part_range(p->lines, part, parts, &begin, &end);
         multiply(p, begin, end, 0, panels, workspace, &sums);
     } else {
@@ -558,6 +584,7 @@ static void run_product(struct bk_team *team, void *scratch, struct product *p,
     char *at = scratch;
     struct bk_burst *bursts;
 
+    p->team = team;
     p->part_sums = scratch;
     p->part_weights = (int32_t *)(void *)(p->part_sums + threads);
     at += parts_bytes(threads);

@@ -18,8 +18,13 @@
 
 enum { CHUNK_STEPS = 1024, LINE_STEPS = 56, ROWS_BYTES = 1 << 20, GROUP = 2 };
 
+/* Parts take panels one by one where there are at least so many for each, so that they end
+ * together. */
+enum { PANELS_OF_A_PART = 4 };
+
 struct gradient {
     const struct bk_conv *conv;
+    struct bk_team *team;
     const struct bk_tile *tile;
     const int16_t *e, *x;
     int joined;           /* a panel spans adjacent taps */
@@ -289,28 +294,41 @@ static void multiply_panel(const struct gradient *g, const int16_t *panel, int64
     }
 }
 
-static void product_part(void *context, int part, int parts)
+/* The chunk's products of (panel, tap) pairs [begin, end); *ready is the panel that is packed. */
+static void multiply_taps(const struct gradient *g, int64_t begin, int64_t end, int16_t *packed,
+                          int64_t *ready)
 {
-    const struct gradient *g = context;
     const int64_t size = g->row_tiles * g->tile->rows * g->tile->columns;
     const int64_t position = chunk_pairs(g) * g->width * GROUP;
-    int16_t *packed = (int16_t *)(void *)(g->workspace + (size_t)part * g->workspace_bytes);
-    int64_t begin, end, ready = -1;
 
-    bk_part_range(g->taps * g->tap_panels, part, parts, &begin, &end);
     for (int64_t i = begin; i < end; i++) {
         const int64_t first = i / g->taps * g->tile->columns, tap = i % g->taps;
         const int64_t r = g->joined ? tap : tap / g->conv->s;
         const int64_t s = g->joined ? 0 : tap % g->conv->s;
         const int64_t packed_first = g->joined ? 0 : first;
         const int64_t line = (s % g->conv->stride + r * g->residues) * g->slots;
-        if (packed_first != ready)
+        if (packed_first != *ready)
             pack_x(g, packed_first, packed);
-        ready = packed_first;
+        *ready = packed_first;
         multiply_panel(g,
                        packed + (line + s / g->conv->stride) * position +
                            (first - packed_first) * GROUP,
                        i * size);
+    }
+}
+
+static void product_part(void *context, int part, int parts)
+{
+    const struct gradient *g = context;
+    int16_t *packed = (int16_t *)(void *)(g->workspace + (size_t)part * g->workspace_bytes);
+    int64_t begin, end, ready = -1;
+
+    if (g->tap_panels >= PANELS_OF_A_PART * parts && parts > 1) {
+        while ((begin = bk_team_take(g->team) * g->taps) < g->tap_panels * g->taps)
+            multiply_taps(g, begin, begin + g->taps, packed, &ready);
+    } else {
+        bk_part_range(g->taps * g->tap_panels, part, parts, &begin, &end);
+        multiply_taps(g, begin, end, packed, &ready);
     }
 }
 
@@ -368,7 +386,8 @@ void bk_conv_weight_gradient(struct bk_team *team, void *scratch, const struct b
                              int32_t *total, struct bk_sums *sums)
 {
     const int threads = bk_team_threads(team);
-    struct gradient g = {.e = e, .x = x, .measure = measure, .shift = shift, .total = total};
+    struct gradient g = {
+        .team = team, .e = e, .x = x, .measure = measure, .shift = shift, .total = total};
     char *at = scratch;
     int parts;
 

@@ -5,6 +5,7 @@
 #include "bk_team.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 struct worker {
@@ -21,6 +22,7 @@ struct bk_team {
     int running;    /* workers that have not finished this round */
     int stopping;
     int parts;
+    _Atomic int64_t taken; /* pieces of this round's work handed out */
     bk_part_fn *work;
     void *context;
     int workers;
@@ -96,6 +98,7 @@ int bk_team_threads(const struct bk_team *team)
 
 void bk_team_run(struct bk_team *team, int parts, bk_part_fn *work, void *context)
 {
+    atomic_store_explicit(&team->taken, 0, memory_order_relaxed);
     if (parts > 1) {
         pthread_mutex_lock(&team->lock);
         team->work = work;
@@ -113,6 +116,11 @@ void bk_team_run(struct bk_team *team, int parts, bk_part_fn *work, void *contex
             pthread_cond_wait(&team->done, &team->lock);
         pthread_mutex_unlock(&team->lock);
     }
+}
+
+int64_t bk_team_take(struct bk_team *team)
+{
+    return atomic_fetch_add_explicit(&team->taken, 1, memory_order_relaxed);
 }
 
 int bk_team_parts(const struct bk_team *team, int64_t items, int64_t grain)
