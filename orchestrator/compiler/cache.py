@@ -1,11 +1,13 @@
 """Programs on disk, found again by the content of what they were made from.
 
-A file holds arrays (NumPy's npz, no pickle) and a description that says which value is where.
-Arrays that many exchanges share are stored once.
+A file holds one array a type (NumPy's npz, no pickle), all of a program's arrays of that type end
+to end, and a description that says which value is where: thousands of small arrays would take
+seconds to read. Arrays that many exchanges share are stored once.
 """
 
 import hashlib
 import json
+import math
 import os
 import tempfile
 from dataclasses import fields, is_dataclass
@@ -83,9 +85,9 @@ def write_program(program: Program, path: Path) -> None:
     ArgumentError
         The file cannot be written.
     """
-    arrays: dict[str, np.ndarray[Any, Any]] = {}
-    known: dict[int, str] = {}
-    text = json.dumps(_described(program, arrays, known))
+    store = _Store()
+    text = json.dumps(store.described(program))
+    arrays = {name: np.concatenate(parts) for name, parts in store.parts.items()}
     arrays["description"] = np.frombuffer(text.encode(), np.uint8)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -109,28 +111,46 @@ def read_program(path: Path) -> Program:
     return program
 
 
-def _described(value: Any, arrays: dict[str, np.ndarray[Any, Any]], known: dict[int, str]) -> Any:
-    """Return a value as JSON, arrays by name."""
-    if isinstance(value, np.ndarray):
-        if id(value) not in known:
-            known[id(value)] = name = f"array{len(arrays)}"
-            arrays[name] = value
-        return {"array": known[id(value)]}
-    if isinstance(value, StrEnum):
-        return {"enum": type(value).__name__, "value": value.value}
-    if is_dataclass(value):
-        return {
-            "class": type(value).__name__,
-            "fields": {
-                each.name: _described(getattr(value, each.name), arrays, known)
-                for each in fields(value)
-            },
-        }
-    if isinstance(value, dict):
-        return {"dict": {key: _described(item, arrays, known) for key, item in value.items()}}
-    if isinstance(value, tuple):
-        return [_described(item, arrays, known) for item in value]
-    return value
+class _Store:
+    """Arrays put end to end by type, each once.
+
+    Attributes
+    ----------
+    parts : by the type's name, flat arrays in order.
+    """
+
+    def __init__(self) -> None:
+        self.parts: dict[str, list[np.ndarray[Any, Any]]] = {}
+        self._ends: dict[str, int] = {}
+        self._places: dict[int, list[Any]] = {}
+
+    def described(self, value: Any) -> Any:
+        """Return a value as JSON, arrays as type, start and shape."""
+        if isinstance(value, np.ndarray):
+            return {"array": self._place(value)}
+        if isinstance(value, StrEnum):
+            return {"enum": type(value).__name__, "value": value.value}
+        if is_dataclass(value):
+            return {
+                "class": type(value).__name__,
+                "fields": {
+                    each.name: self.described(getattr(value, each.name)) for each in fields(value)
+                },
+            }
+        if isinstance(value, dict):
+            return {"dict": {key: self.described(item) for key, item in value.items()}}
+        if isinstance(value, tuple):
+            return [self.described(item) for item in value]
+        return value
+
+    def _place(self, array: np.ndarray[Any, Any]) -> list[Any]:
+        if id(array) not in self._places:
+            name = array.dtype.name
+            start = self._ends.get(name, 0)
+            self._ends[name] = start + array.size
+            self.parts.setdefault(name, []).append(array.reshape(-1))
+            self._places[id(array)] = [name, start, list(array.shape)]
+        return self._places[id(array)]
 
 
 def _made(value: Any, arrays: dict[str, np.ndarray[Any, Any]]) -> Any:
@@ -140,7 +160,8 @@ def _made(value: Any, arrays: dict[str, np.ndarray[Any, Any]]) -> Any:
     if not isinstance(value, dict):
         return value
     if "array" in value:
-        return arrays[value["array"]]
+        name, start, shape = value["array"]
+        return arrays[name][start : start + math.prod(shape)].reshape(shape)
     if "enum" in value:
         return getattr(program_module, value["enum"])(value["value"])
     if "dict" in value:
