@@ -213,8 +213,10 @@ def _wait(link: ServerLink, job: Job, what: tuple[int, ...], on_state: Show) -> 
         connections=connections,
         size=(info["width"], info["height"]),
     )
+    n = len(connections)
     on_state(
-        f"job {job.number}: {len(connections)} boards of {info['machine_name']} are ready, "
+        f"job {job.number}: {n} board{'s' if n > 1 else ''} of {info['machine_name']} "
+        f"{'are' if n > 1 else 'is'} ready, "
         f"{info['width']} x {info['height']} chips, the first at {job.boards.host}"
     )
 

@@ -93,6 +93,8 @@ def given_host(
 
 def check_host(what: str, host: str) -> None:
     """Raise ArgumentError for a name that has no address, or that spinnman would not ask."""
+    if not host:
+        raise ArgumentError(f"the {what}'s host name is empty")
     try:
         address = socket.gethostbyname(host)
     except OSError as error:

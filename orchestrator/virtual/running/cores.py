@@ -80,6 +80,7 @@ class RunningCores:
         self._commanded: dict[_Place, ApplicationCore] = {}
         self._dropped: list[ApplicationCore] = []
         self._timers: list[tuple[int, _Place]] = []
+        self._alarms: dict[_Place, int] = {}
         self._routers: dict[Chip, Router] = {}
         self._sent: list[Sent] = []
         self._quiet = 0
@@ -202,7 +203,7 @@ class RunningCores:
             wakes, place = self._timers[0]
             core = self._running(place)
             if core is None or core.wakes_at != wakes:
-                heappop(self._timers)
+                self._next_alarm()
                 continue
             host = self._host_time
             if wakes > max(self.now, host):
@@ -216,9 +217,21 @@ class RunningCores:
 
     def _wake_timers(self) -> None:
         while self._timers and self._timers[0][0] <= self.now:
-            _, place = heappop(self._timers)
+            place = self._next_alarm()
             if core := self._running(place):
                 self._awake[place] = core
+
+    def _set_alarm(self, place: _Place, wakes: int) -> None:
+        """Wake a core at a machine cycle; a core that is woken before often sets the same again."""
+        if self._alarms.get(place) != wakes:
+            self._alarms[place] = wakes
+            heappush(self._timers, (wakes, place))
+
+    def _next_alarm(self) -> _Place:
+        wakes, place = heappop(self._timers)
+        if self._alarms.get(place) == wakes:
+            del self._alarms[place]
+        return place
 
     @property
     def _round_length(self) -> int:
@@ -257,7 +270,7 @@ class RunningCores:
             self._awake.pop(place, None)
         elif wakes > max(core.time, end, core.expects):
             del self._awake[place]
-            heappush(self._timers, (wakes, place))
+            self._set_alarm(place, wakes)
         for packet in core.new_drops():
             output = 1 << len(Link) + core.memory.physical_cores[number]
             self._router((x, y)).dropped(packet, output)

@@ -39,6 +39,8 @@ class VirtualBoard:
         Whether a fault keeps it from answering anything.
     receiver
         The boot ROM.
+    boot
+        The boot that it takes part in, None if none is under way.
     machine, ethernet
         The machine it is booted into and its Ethernet chip there; None before.
     leds
@@ -51,6 +53,7 @@ class VirtualBoard:
         self.state = BoardState.POWERED if powered else BoardState.OFF
         self.silent = False
         self.receiver = BootReceiver()
+        self.boot: object | None = None
         self.machine: BootedMachine | None = None
         self.ethernet: Chip | None = None
         self.leds = 0
@@ -60,6 +63,7 @@ class VirtualBoard:
         """Switch off, or on again, as if it never booted; FPGA registers go back to zero."""
         self.state = state
         self.receiver = BootReceiver()
+        self.boot = None
         self.machine = None
         self.ethernet = None
         self._registers = {}
@@ -68,6 +72,7 @@ class VirtualBoard:
         """Wait for an image again."""
         self.state = BoardState.POWERED
         self.receiver = BootReceiver()
+        self.boot = None
 
     def is_open(self, link: Link) -> bool:
         """Return whether the FPGA of a cable lets packets through."""

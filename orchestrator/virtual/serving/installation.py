@@ -5,7 +5,7 @@ leave by the `Outside`.
 """
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import Protocol
 
 from orchestrator.errors import ArgumentError
@@ -171,10 +171,10 @@ class Installation:
             self._report(f"board {board.place.board} does not boot: {error}")
             return
         if image is not None:
-            joined = self._join(board)
+            boot = self._join(board)
             variables = variables_of(image)
             wait = self._config.boot_ms / 1000
-            self._outside.after(wait, lambda: self._finish_boot(board, joined, variables))
+            self._outside.after(wait, lambda: self._finish_boot(board, boot, variables))
 
     # Power and boot
 
@@ -199,26 +199,22 @@ class Installation:
             if board.works and board.state is BoardState.POWERED:
                 self._finish_boot(board, self._join(board), variables)
 
-    def _join(self, root: VirtualBoard) -> list[VirtualBoard]:
-        """Let a board and all that it reaches boot."""
+    def _join(self, root: VirtualBoard) -> object:
+        """Let a board and all that it reaches boot; return what tells this boot from others."""
         plan = boot_plan(
             self.site, root.place.board, self._addresses(BoardState.POWERED), self._is_open
         )
-        joined = [self.boards[board] for board in plan.boards]
-        for board in joined:
-            board.state = BoardState.BOOTING
-        return joined
+        boot = object()
+        for name in plan.boards:
+            self.boards[name].state = BoardState.BOOTING
+            self.boards[name].boot = boot
+        return boot
 
-    def _finish_boot(
-        self, root: VirtualBoard, joined: Collection[VirtualBoard], variables: bytes
-    ) -> None:
-        """Make a machine of those boards that still boot."""
-        booting = {
-            board.place.board: board.place.address
-            for board in joined
-            if board.state is BoardState.BOOTING
-        }
-        if root.state is BoardState.BOOTING:
+    def _finish_boot(self, root: VirtualBoard, boot: object, variables: bytes) -> None:
+        """Make a machine of those boards that have not lost power since."""
+        joined = [board for board in self.boards.values() if board.boot is boot]
+        booting = {board.place.board: board.place.address for board in joined}
+        if root in joined:
             plan = boot_plan(self.site, root.place.board, booting, self._is_open)
             if plan.machine.chips:
                 self._start_machine(plan, variables)
@@ -238,6 +234,7 @@ class Installation:
         self.machines.append(machine)
         for name in plan.boards:
             self.boards[name].state = BoardState.BOOTED
+            self.boards[name].boot = None
             self.boards[name].machine = machine
             self.boards[name].ethernet = plan.ethernets.get(name)
         size = f"{plan.machine.width} x {plan.machine.height}, {len(plan.machine.chips)} chips"

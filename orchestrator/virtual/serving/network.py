@@ -62,6 +62,7 @@ class Network:
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = count()
         self._calls: deque[Callable[[], None]] = deque()
+        self._calling = threading.Lock()
         self._stopping = False
         self._thread: threading.Thread | None = None
         self._wake_up, wake = socket.socketpair()
@@ -165,8 +166,6 @@ class Network:
 
     def call(self, function: Callable[[], T]) -> T:
         """Return what a function returns, called between datagrams, from any thread."""
-        if self._running is None or self._running == threading.get_ident():
-            return function()
         future: Future[T] = Future()
 
         def run() -> None:
@@ -175,7 +174,13 @@ class Network:
             except Exception as error:
                 future.set_exception(error)
 
-        self._calls.append(run)
+        # The lock keeps the thread from ending between the question and the call.
+        with self._calling:
+            served = self._running not in (None, threading.get_ident())
+            if served:
+                self._calls.append(run)
+        if not served:
+            return function()
         self._interrupt()
         return future.result()
 
@@ -205,7 +210,8 @@ class Network:
                     came = True
                 wait = self._work(came)
         finally:
-            self._running = None
+            with self._calling:
+                self._running = None
             while self._calls:
                 self._calls.popleft()()
 

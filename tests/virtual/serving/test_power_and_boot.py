@@ -94,6 +94,21 @@ def test_power_lost_during_a_boot_ends_it():
     assert not boards.installation.machines
 
 
+def test_a_boot_that_power_ended_does_not_hasten_the_next():
+    boards = Boards("{shape: spinn5, boot_ms: 500}")
+    for datagram in boot_datagrams():
+        boards.installation.boot_datagram(boards.boards[B0], datagram)
+    boards.wait(0.4)
+    boards.power(True, 0)
+    for datagram in boot_datagrams():
+        boards.installation.boot_datagram(boards.boards[B0], datagram)
+    boards.wait(0.2)
+    assert boards.boards[B0].state is BoardState.BOOTING
+    boards.wait(0.4)
+    assert boards.boards[B0].state is BoardState.BOOTED
+    assert len(boards.installation.machines) == 1
+
+
 def test_boards_that_lose_their_root_during_a_boot_wait_for_another():
     boards = Boards(TRIAD)
     for datagram in boot_datagrams():
