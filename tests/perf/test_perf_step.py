@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from made_programs import Chips, make_exchange, make_program, make_work, programs
 
 from orchestrator.collectives.plan import Planner, Wire, link_algorithms, link_rates
 from orchestrator.compiler.program import Overlap, Pass
@@ -15,7 +16,6 @@ from orchestrator.perf.rates import NAMES, rates
 from orchestrator.perf.sensitivity import tornado
 from orchestrator.perf.step import EXCHANGE, UPDATE, step_time
 from orchestrator.perf.timing import Component, walk_program
-from tests.perf.programs import Chips, make_exchange, make_program, make_work, programs
 
 some = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 ELEMENTS = 4 * 3000

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from made_programs import Chips, make_exchange, make_program, make_work, programs
 
 from orchestrator.compiler.program import Overlap, Pass
 from orchestrator.machine import single_board
@@ -11,7 +12,6 @@ from orchestrator.machine.constants import Level, constant
 from orchestrator.perf.bounds import bounds_of
 from orchestrator.perf.rates import COSTS, NAMES, rates
 from orchestrator.perf.timing import Component, bound_of, components_of, walk_program
-from tests.perf.programs import Chips, make_exchange, make_program, make_work, programs
 
 some = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 CHIPS = Chips(single_board())

@@ -4,6 +4,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from made_programs import Chips, make_exchange, make_program, make_work
 
 from orchestrator.compiler.program import Overlap, Pass, Region, Split, WeightSplit
 from orchestrator.config import ModelConfig
@@ -14,7 +15,6 @@ from orchestrator.studies import plan_tables
 from orchestrator.studies.plan_pictures import chip_loads, draw_slice, link_loads, write_pictures
 from orchestrator.studies.plan_report import PlanReport, sdram_json
 from orchestrator.studies.plan_timeline import plan_timeline
-from tests.perf.programs import Chips, make_exchange, make_program, make_work
 
 GRAPH = build_network(ModelConfig(name="mlp", image_size=8, channels=1), 10)
 

@@ -4,6 +4,7 @@ from collections import deque
 
 import numpy as np
 from hypothesis import strategies as st
+from strategies import machines
 
 from orchestrator.compiler.program import (
     LINKS,
@@ -20,7 +21,6 @@ from orchestrator.machine import Link, Machine, single_chip
 from orchestrator.perf import cycles
 from orchestrator.perf.bounds import Demand
 from orchestrator.perf.cycles import load_table
-from tests.strategies import machines
 
 TABLE = load_table()
 PASSES = {Pass(name): cycles.Pass(name) for name in cycles.Pass}
