@@ -93,7 +93,7 @@ def test_a_folder_is_no_configuration(regatta):
         (["train", "tiny.yaml", "--st", "a=1"], "No such option: --st"),
         (["train", "tiny.yaml", "--set"], "Option '--set' requires an argument"),
         (["export", "x"], "Missing option '--output' / '-o' (see regatta export --help)"),
-        (["bench", "trian"], "No such command 'trian' (see regatta bench --help)"),
+        (["bench", "nothing"], "No such command 'nothing' (see regatta bench --help)"),
     ],
 )
 def test_wrong_arguments_are_named(regatta, arguments, message):
