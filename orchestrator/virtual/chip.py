@@ -14,21 +14,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.errors import ArgumentError
+from orchestrator.wire.layout import (
+    ALIAS,
+    CHIP_CORES,
+    ROUTER,
+    ROUTER_BYTES,
+    ROUTES,
+    SDRAM,
+    SDRAM_BYTES,
+    SYSTEM_RAM,
+    SYSTEM_RAM_BYTES,
+    SYSTEM_VARIABLES,
+    VCPU_BYTES,
+    VCPUS,
+)
 
-SDRAM_BASE: Final = 0x60000000
-SDRAM_BYTES: Final = 128 << 20
-ROUTER_BASE: Final = 0xE1000000
-ROUTER_BYTES: Final = 0x18000
-SYSTEM_RAM_BASE: Final = 0xE5000000
-SYSTEM_RAM_BYTES: Final = 0x8000
-VCPU_BASE: Final = 0xE5007000
-VCPU_BYTES: Final = 128
-SYSTEM_VARIABLES: Final = 0xE5007F00
-CHIP_CORES: Final = 18
 CHIP_STATE_BYTES: Final = 0x24000
 """Room for ``struct chip`` (``board_kernels/emulator/chip.h``)."""
 
-_ALIAS: Final = 0x10000000
 _PAGE: Final = 0x1000
 _NO_RESERVE: Final = 0x4000 if sys.platform == "linux" else 0
 """MAP_NORESERVE, which Python names since 3.13: a machine of many chips touches little of each."""
@@ -36,7 +39,6 @@ _NO_RESERVE: Final = 0x4000 if sys.platform == "linux" else 0
 _ROUTER_OFFSET: Final = SYSTEM_RAM_BYTES
 _INTERRUPTS_OFFSET: Final = 0x23000
 _FLAGS_OFFSET: Final = _INTERRUPTS_OFFSET + 16
-_MULTICAST_ENTRIES: Final = 1024
 _ROUTER_CONTROL: Final = 0x00400001
 """Routing on, packets wait 240 router clocks (``sark_hw.c``, ``rtr_init``)."""
 
@@ -100,8 +102,8 @@ class ChipMemory:
         self._router = self.state[_ROUTER_OFFSET : _ROUTER_OFFSET + ROUTER_BYTES]
         self.router = self._router.view("<u4")
         self._words = self.state.view("<u4")
-        self.router[0x1000 : 0x1000 + _MULTICAST_ENTRIES] = 0xFF000000
-        self.router[0x2000 : 0x2000 + _MULTICAST_ENTRIES] = 0xFFFFFFFF
+        self.router[0x1000 : 0x1000 + ROUTES] = 0xFF000000
+        self.router[0x2000 : 0x2000 + ROUTES] = 0xFFFFFFFF
         self.router[0] = _ROUTER_CONTROL | cores[0] << 8
         self.router[0x80 : 0x80 + len(_FILTERS)] = _FILTERS
         self._write_system_variables()
@@ -118,19 +120,19 @@ class ChipMemory:
         """
         system_ram = self.state[:SYSTEM_RAM_BYTES]
         for base, memory in (
-            (SDRAM_BASE, self.sdram),
-            (SYSTEM_RAM_BASE, system_ram),
-            (ROUTER_BASE, self._router),
+            (SDRAM, self.sdram),
+            (SYSTEM_RAM, system_ram),
+            (ROUTER, self._router),
         ):
-            for start in (base, base + _ALIAS):
+            for start in (base, base + ALIAS):
                 offset = address - start
                 if 0 <= offset and size >= 0 and offset + size <= memory.size:
                     return memory[offset : offset + size]
         raise ArgumentError(
             f"{size} bytes at 0x{address:08x} are not in the chip's SDRAM "
-            f"(0x{SDRAM_BASE:08x}, {self.sdram.size} bytes), system RAM "
-            f"(0x{SYSTEM_RAM_BASE:08x}, {SYSTEM_RAM_BYTES} bytes) or router "
-            f"(0x{ROUTER_BASE:08x}, {ROUTER_BYTES} bytes)"
+            f"(0x{SDRAM:08x}, {self.sdram.size} bytes), system RAM "
+            f"(0x{SYSTEM_RAM:08x}, {SYSTEM_RAM_BYTES} bytes) or router "
+            f"(0x{ROUTER:08x}, {ROUTER_BYTES} bytes)"
         )
 
     def read(self, address: int, size: int) -> bytes:
@@ -151,7 +153,7 @@ class ChipMemory:
 
     def vcpu(self, virtual: int) -> int:
         """Return the address of a virtual core's VCPU block."""
-        return VCPU_BASE + VCPU_BYTES * virtual
+        return VCPUS + VCPU_BYTES * virtual
 
     @property
     def interrupts(self) -> int:
@@ -181,5 +183,5 @@ class ChipMemory:
         self.write(base + 0x94, bytes(virtual_of))  # p2v_map
         self.write(base + 0xA8, bytes(physical_of))  # v2p_map
         self.write(base + 0xBC, bytes([len(self.physical_cores)]))  # num_cpus
-        self.write(base + 0xC0, struct.pack("<II", SDRAM_BASE, 0xF5000000))  # sysram_base as given
-        self.write(base + 0xCC, struct.pack("<I", VCPU_BASE))
+        self.write(base + 0xC0, struct.pack("<II", SDRAM, 0xF5000000))  # sysram_base as given
+        self.write(base + 0xCC, struct.pack("<I", VCPUS))

@@ -27,10 +27,8 @@ from orchestrator.virtual.emulator_library import (
     emulator_library,
     unicorn_functions,
 )
+from orchestrator.wire.layout import DTCM, DTCM_BYTES, ITCM_BYTES
 
-ITCM_BYTES: Final = 0x8000
-DTCM_BASE: Final = 0x400000
-DTCM_BYTES: Final = 0x10000
 CPU_INTERRUPT: Final = 18
 """The interrupt source that the system software raises for a message to a core."""
 
@@ -217,7 +215,7 @@ class Core:
         """
         self.itcm[:] = 0
         for piece in self.image.segments:
-            memory, base = (self.itcm, 0) if piece.address < DTCM_BASE else (self.dtcm, DTCM_BASE)
+            memory, base = (self.itcm, 0) if piece.address < DTCM else (self.dtcm, DTCM)
             start = piece.address - base
             memory[start : start + len(piece.data)] = np.frombuffer(piece.data, dtype=np.uint8)
         self._library.core_reset(self._core, address, argument)
@@ -408,11 +406,11 @@ class Core:
 def _check_piece(piece: Piece) -> None:
     end = piece.address + len(piece.data)
     if not (0 <= piece.address <= end <= ITCM_BYTES) and not (
-        DTCM_BASE <= piece.address <= end <= DTCM_BASE + DTCM_BYTES
+        DTCM <= piece.address <= end <= DTCM + DTCM_BYTES
     ):
         raise ArgumentError(
             f"image has {len(piece.data)} bytes at 0x{piece.address:08x}: the ITCM is 0 to "
-            f"0x{ITCM_BYTES:x}, the DTCM 0x{DTCM_BASE:x} to 0x{DTCM_BASE + DTCM_BYTES:x}"
+            f"0x{ITCM_BYTES:x}, the DTCM 0x{DTCM:x} to 0x{DTCM + DTCM_BYTES:x}"
         )
 
 

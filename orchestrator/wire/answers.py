@@ -11,9 +11,6 @@ from typing import Final, NamedTuple
 
 from orchestrator.wire.numbers import MAX_SCP_DATA, Result
 
-CHIP_CORES: Final = 18
-"""Cores a chip has at most."""
-
 _VERSION: Final = struct.Struct("<4B2HI")
 _VERSION_IN_TEXT: Final = 0xFFFF
 _SUMMARY: Final = struct.Struct("<3I18s2B4sH")

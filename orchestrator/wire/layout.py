@@ -10,6 +10,9 @@ spinnaker_tools ``spinnaker.h``, ``sark.h`` (``sv_t``, ``vcpu_t``, ``heap_t``, `
 
 from typing import Final
 
+CHIP_CORES: Final = 18
+"""Cores a chip has at most."""
+
 SDRAM: Final = 0x60000000
 SDRAM_BYTES: Final = 128 << 20
 USER_HEAP: Final = 0x60240000

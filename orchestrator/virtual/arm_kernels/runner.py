@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.errors import RunError
-from orchestrator.virtual.chip import SDRAM_BASE
 from orchestrator.virtual.core import Core, Stop
 from orchestrator.virtual.tasks import Report, Task, tape
+from orchestrator.wire.layout import SDRAM
 
 Array = NDArray[Any]
 Number = TypeVar("Number", bound=np.generic)
@@ -73,7 +73,7 @@ class CoreRunner(TaskDoor):
     def __init__(self, core: Core) -> None:
         self.core = core
         self.cycles = self.dma_bytes = 0
-        self._next = SDRAM_BASE
+        self._next = SDRAM
         self._sequence = 0
         core.boot()
 
@@ -84,7 +84,7 @@ class CoreRunner(TaskDoor):
 
     def clear(self) -> None:
         """Forget all arrays."""
-        self._next = SDRAM_BASE
+        self._next = SDRAM
 
     def take(self, size: int) -> int:
         """Return the address of so many bytes, aligned to 8, with what was there before.
@@ -96,7 +96,7 @@ class CoreRunner(TaskDoor):
         """
         address = self._next
         end = address + -(-size // _ALIGNMENT) * _ALIGNMENT
-        if end > SDRAM_BASE + self.core.chip.sdram.size:
+        if end > SDRAM + self.core.chip.sdram.size:
             raise RunError(
                 f"the tensors of one call take more than the emulated chip's SDRAM, "
                 f"{self.core.chip.sdram.size} bytes"

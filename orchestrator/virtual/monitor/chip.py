@@ -12,7 +12,6 @@ from orchestrator.virtual.monitor.plan import MachinePlan
 from orchestrator.virtual.monitor.routes import COPY_BYTES, RouteTable, obey_counter_control
 from orchestrator.virtual.monitor.tags import packed
 from orchestrator.virtual.monitor.variables import (
-    N_CORES,
     Boot,
     Tables,
     idle_vcpu,
@@ -24,6 +23,7 @@ from orchestrator.virtual.monitor.variables import (
 from orchestrator.wire.answers import ChipSummary
 from orchestrator.wire.layout import (
     ALIAS,
+    CHIP_CORES,
     DTCM,
     DTCM_BYTES,
     ITCM_BYTES,
@@ -118,7 +118,7 @@ class MonitoredChip:
         self.leds = 0
         self._p2p: dict[Chip, int] | None = None
         self._columns_to_fill = set(range(_P2P_COLUMNS))
-        self._vcpus = self.memory.memory(VCPUS, N_CORES * VCPU_BYTES)
+        self._vcpus = self.memory.memory(VCPUS, CHIP_CORES * VCPU_BYTES)
         self._monitor_tcm: bytearray | None = None
 
     @property

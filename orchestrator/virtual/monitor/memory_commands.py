@@ -16,6 +16,10 @@ from orchestrator.wire.numbers import MAX_SCP_DATA, Command, Result
 if TYPE_CHECKING:
     from orchestrator.virtual.monitor.machine import BootedMachine
 
+_Handler = Callable[["BootedMachine", MonitoredChip, int, ScpRequest], Answer]
+_Aligned = Callable[["BootedMachine", MonitoredChip, int, ScpRequest, int], Answer]
+"""The same with the unit of the access: bytes, halves, words."""
+
 _WORD_UNIT: Final = 2
 _FILL_BLOCK_BYTES: Final = 1 << 16
 
@@ -79,33 +83,27 @@ def _fill(machine: "BootedMachine", chip: MonitoredChip, core: int, request: Scp
     return OK
 
 
-def _link_read(
-    machine: "BootedMachine", chip: MonitoredChip, core: int, request: ScpRequest
-) -> Answer:
-    if core or request.arg3 > 5:
-        return (Result.COMMAND, b"") if core else BAD
-    there = machine.crosses(chip, request.arg3)
-    if there is None:
-        return Result.TIMEOUT, b""
-    return _read_from(machine, there, 0, request, _WORD_UNIT)
+def _over_link(command: _Aligned) -> _Handler:
+    """Return a command to the neighbour over the link in arg3, in whole words."""
+
+    def ask_neighbour(
+        machine: "BootedMachine", chip: MonitoredChip, core: int, request: ScpRequest
+    ) -> Answer:
+        if core or request.arg3 > 5:
+            return (Result.COMMAND, b"") if core else BAD
+        there = machine.crosses(chip, request.arg3)
+        if there is None:
+            return Result.TIMEOUT, b""
+        return command(machine, there, 0, request, _WORD_UNIT)
+
+    return ask_neighbour
 
 
-def _link_write(
-    machine: "BootedMachine", chip: MonitoredChip, core: int, request: ScpRequest
-) -> Answer:
-    if core or request.arg3 > 5:
-        return (Result.COMMAND, b"") if core else BAD
-    there = machine.crosses(chip, request.arg3)
-    if there is None:
-        return Result.TIMEOUT, b""
-    return _write_to(machine, there, 0, request, _WORD_UNIT)
-
-
-COMMANDS: Final[dict[int, Callable[["BootedMachine", MonitoredChip, int, ScpRequest], Answer]]] = {
+COMMANDS: Final[dict[int, _Handler]] = {
     Command.READ: _read,
     Command.WRITE: _write,
     Command.FILL: _fill,
-    Command.LINK_READ: _link_read,
-    Command.LINK_WRITE: _link_write,
+    Command.LINK_READ: _over_link(_read_from),
+    Command.LINK_WRITE: _over_link(_write_to),
 }
 """By number; also takes the core that is asked."""

@@ -14,6 +14,7 @@ from orchestrator.virtual.monitor.memory import AddressSpace
 from orchestrator.virtual.monitor.plan import MachinePlan
 from orchestrator.virtual.monitor.tags import packed
 from orchestrator.wire.layout import (
+    CHIP_CORES,
     LOAD_AREA,
     SDRAM,
     SYSTEM_HEAP,
@@ -27,7 +28,6 @@ from orchestrator.wire.layout import (
 )
 from orchestrator.wire.numbers import CoreState
 
-N_CORES: Final = 18
 SCAMP_VERSION: Final = 0x00040000
 """4.0.0, of the versions that spinnman 7.4.1 works with (4.0.0 <= version < 5) the first."""
 
@@ -145,7 +145,7 @@ def write_clock(space: AddressSpace, boot: Boot, now: float) -> None:
 
 def write_vcpus(space: AddressSpace, physical_cores: Sequence[int]) -> None:
     """Write all VCPU blocks: the monitor runs, the other cores that work are idle."""
-    for virtual in range(N_CORES):
+    for virtual in range(CHIP_CORES):
         block = bytearray(VCPU_BYTES)
         block[Vcpu.PHYSICAL_CORE] = _NO_CORE
         block[Vcpu.STATE] = CoreState.DEAD

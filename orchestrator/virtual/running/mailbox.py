@@ -16,9 +16,9 @@ from enum import IntEnum
 from typing import Final
 
 from orchestrator.errors import ArgumentError
-from orchestrator.virtual.chip import SYSTEM_VARIABLES, ChipMemory
+from orchestrator.virtual.chip import ChipMemory
 from orchestrator.wire.datagrams import SdpMessage, decode_sdp, encode_sdp
-from orchestrator.wire.layout import Sv, Vcpu
+from orchestrator.wire.layout import SYSTEM_VARIABLES, Sv, Vcpu
 from orchestrator.wire.numbers import Result
 
 BUFFERS: Final = 13

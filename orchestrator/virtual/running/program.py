@@ -20,9 +20,8 @@ import numpy as np
 
 from orchestrator.errors import ArgumentError
 from orchestrator.virtual.chip import ChipMemory
-from orchestrator.virtual.core import DTCM_BASE, DTCM_BYTES
 from orchestrator.virtual.elf import Segment
-from orchestrator.wire.layout import LOAD_AREA_BYTES
+from orchestrator.wire.layout import DTCM, DTCM_BYTES, LOAD_AREA_BYTES
 
 LOADER: Final = 0x7FC0
 """Where the loader lies in the ITCM while it copies: a program ends before it."""
@@ -136,6 +135,6 @@ def _entry(memory: ChipMemory, address: int) -> tuple[int, ...]:
 def _in_tcm(target: int, size: int) -> bool:
     """Return whether bytes go to one of the core's own memories; ArgumentError if only partly."""
     end = target + size
-    if target < DTCM_BASE and end > LOADER:
+    if target < DTCM and end > LOADER:
         raise ArgumentError(f"code up to 0x{end:x}: the ITCM takes it up to 0x{LOADER:x}")
-    return end <= LOADER or DTCM_BASE <= target and end <= DTCM_BASE + DTCM_BYTES
+    return end <= LOADER or DTCM <= target and end <= DTCM + DTCM_BYTES

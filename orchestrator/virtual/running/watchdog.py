@@ -11,9 +11,8 @@ spinnaker_tools ``scamp-3.c`` (``soft_wdog``, ``shm_ping``), ``sark.h`` (``soft_
 from collections.abc import Collection
 from typing import Final
 
-from orchestrator.virtual.chip import SYSTEM_VARIABLES
 from orchestrator.virtual.running.application_core import ApplicationCore
-from orchestrator.wire.layout import Sv
+from orchestrator.wire.layout import SYSTEM_VARIABLES, Sv
 from orchestrator.wire.numbers import CoreState
 
 PERIOD_CYCLES: Final = 2_000_000

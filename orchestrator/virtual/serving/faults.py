@@ -13,7 +13,7 @@ from orchestrator.config.load import load_section
 from orchestrator.config.schema import about, check_fields
 from orchestrator.errors import ConfigError
 from orchestrator.machine.links import Link
-from orchestrator.wire.answers import CHIP_CORES
+from orchestrator.wire.layout import CHIP_CORES
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -20,10 +20,10 @@ from orchestrator.machine.geometry import BOARD_CHIPS, CABLE_LINKS, torus_hops
 from orchestrator.machine.links import Link
 from orchestrator.machine.machine import Board, Chip, Machine
 from orchestrator.virtual.monitor.plan import ChipPlan, MachinePlan
+from orchestrator.wire.layout import CHIP_CORES
 
 BOARD_SIDE: Final = 8
 _SPINN3_CHIPS: Final = ((0, 0), (0, 1), (1, 0), (1, 1))
-_ALL_CORES: Final = 18
 _CABLE_OF: Final = {
     (x, y, link): direction for direction in Link for x, y, link in CABLE_LINKS[direction]
 }
@@ -95,7 +95,7 @@ class Site:
         """
         count = int(self.machine.cores[place])
         dead = {core for x, y, core in self._dead_cores if (x, y) == place}
-        alive = [core for core in range(_ALL_CORES) if core not in dead][:count]
+        alive = [core for core in range(CHIP_CORES) if core not in dead][:count]
         monitor = alive[sum(place) % min(3, len(alive))]
         return (monitor, *(core for core in alive if core != monitor))
 

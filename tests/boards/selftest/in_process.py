@@ -11,9 +11,9 @@ from orchestrator.errors import RunError
 from orchestrator.machine import Faults, Link, Machine
 from orchestrator.machine.machine import Chip
 from orchestrator.virtual.chip import ChipMemory
-from orchestrator.virtual.core import DTCM_BASE, Core, CoreStopped
+from orchestrator.virtual.core import Core, CoreStopped
 from orchestrator.virtual.image import Image
-from orchestrator.wire.layout import SYSTEM_VARIABLES, USER_HEAP, VCPU_BYTES
+from orchestrator.wire.layout import DTCM, SYSTEM_VARIABLES, USER_HEAP, VCPU_BYTES
 from orchestrator.wire.numbers import Result
 
 SDRAM_BYTES = 16 << 20
@@ -147,5 +147,5 @@ class InProcess:
 def flip(core: Core, symbol: str, offset: int, bit: int) -> None:
     """Turn a bit around that lies so many bytes and bits behind a symbol of a core's image."""
     address = core.image.symbols[symbol] + offset + bit // 8
-    memory, base = (core.itcm, 0) if address < DTCM_BASE else (core.dtcm, DTCM_BASE)
+    memory, base = (core.itcm, 0) if address < DTCM else (core.dtcm, DTCM)
     memory[address - base] ^= 1 << bit % 8

@@ -5,11 +5,11 @@ import pytest
 from orchestrator.boards.hardware import CoreId, MachineControl, given_host, open_machine
 from orchestrator.boards.hardware.selftest import Fault, SelfTestReport, run_selftest
 from orchestrator.machine import Link
-from orchestrator.virtual.core import DTCM_BASE
 from orchestrator.virtual.image import Image
 from orchestrator.virtual.running import RunningCores
 from orchestrator.virtual.serving.configuration import VirtualMachineConfig
 from orchestrator.virtual.serving.machine import VirtualMachine
+from orchestrator.wire.layout import DTCM
 
 pytest.importorskip("spinnman", reason="spinnman is not installed: pip install SpiNNMan")
 
@@ -41,7 +41,7 @@ def test_faults_on_a_board_are_found_and_named(image: Image) -> None:
         def flip_a_bit() -> None:
             cores = served.installation.machines[0].cores
             _, dtcm = cores.memories(0, 1, 3)
-            dtcm[image.symbols["bk__logarithm"] - DTCM_BASE + 64 * 4 + 2] ^= 1 << 5
+            dtcm[image.symbols["bk__logarithm"] - DTCM + 64 * 4 + 2] ^= 1 << 5
 
         served.call(flip_a_bit)
         served.trap(0, 1, 7)
